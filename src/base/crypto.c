@@ -99,6 +99,16 @@ cw_sha256_new(void)
 	return h;
 }
 
+struct cw_sha256 *
+cw_sha256_copy(const struct cw_sha256 *h)
+{
+	struct cw_sha256 *copy = cw_calloc(1, sizeof(*copy));
+
+	if (gcry_md_copy(&copy->md, h->md) != 0)
+		abort(); /* only without memory */
+	return copy;
+}
+
 void
 cw_sha256_update(struct cw_sha256 *h, const void *data, size_t len)
 {

@@ -36,6 +36,8 @@ void cw_sha256(const void *data, size_t len, uint8_t out[CW_SHA256_SIZE]);
 /* SHA-256 in pieces. */
 struct cw_sha256;
 struct cw_sha256 *cw_sha256_new(void);
+/* One that goes on from the same bytes. */
+struct cw_sha256 *cw_sha256_copy(const struct cw_sha256 *h);
 void cw_sha256_update(struct cw_sha256 *h, const void *data, size_t len);
 /* The digest so far; h is then reset for the next message. */
 void cw_sha256_final(struct cw_sha256 *h, uint8_t out[CW_SHA256_SIZE]);

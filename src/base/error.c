@@ -83,6 +83,19 @@ cw_error_context(struct cw_error *err, const char *fmt, ...)
 	return -1;
 }
 
+int
+cw_error_advise(struct cw_error *err, const char *advice)
+{
+	size_t len;
+
+	if (err == NULL)
+		return -1;
+	len = strlen(err->message);
+	(void)snprintf(err->message + len, sizeof(err->message) - len, "; %s",
+	    advice);
+	return -1;
+}
+
 const char *
 cw_error_name(enum cw_code code)
 {

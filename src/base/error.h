@@ -57,6 +57,9 @@ int cw_error_errno(struct cw_error *err, const char *fmt, ...)
 int cw_error_context(struct cw_error *err, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 
+/* Puts "; advice" behind the sentence: what to do.  Returns -1. */
+int cw_error_advise(struct cw_error *err, const char *advice);
+
 /* The stable name of a code in --json output: "damaged", "untrusted", ... */
 const char *cw_error_name(enum cw_code code);
 

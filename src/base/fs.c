@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/openat2.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,27 +13,73 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-int
-cw_open_beneath(
-    int dirfd, const char *path, int flags, mode_t mode, struct cw_error *err)
+static int
+open_beneath(int dirfd, const char *path, int flags, mode_t mode)
 {
 	struct open_how how = {
 	    .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),
 	    .mode = (flags & (O_CREAT | __O_TMPFILE)) != 0 ? mode : 0,
-	    .resolve =
-		RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+	    .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS |
+		RESOLVE_NO_MAGICLINKS,
 	};
-	long fd;
+	long fd = -1;
 
 	/* EAGAIN: a rename elsewhere raced the look-up; it is safe to retry. */
 	for (int tries = 0; tries < 100; tries++) {
 		fd = syscall(SYS_openat2, dirfd, path, &how, sizeof(how));
-		if (fd >= 0)
-			return (int)fd;
-		if (errno != EAGAIN && errno != EINTR)
+		if (fd >= 0 || (errno != EAGAIN && errno != EINTR))
 			break;
 	}
-	if (err != NULL) {
+	return (int)fd;
+}
+
+/* The kernel takes PATH_MAX bytes at a time; a tree may be deeper. */
+static int
+open_in_steps(int dirfd, const char *path, int flags, mode_t mode)
+{
+	char step[PATH_MAX];
+	int at = dirfd;
+
+	while (at >= 0 && strlen(path) >= sizeof(step)) {
+		const char *end = path + sizeof(step) - 1;
+		int next = -1;
+
+		while (end > path && *end != '/')
+			end--;
+		if (end == path) {
+			errno = ENAMETOOLONG;
+		} else {
+			memcpy(step, path, (size_t)(end - path));
+			step[end - path] = '\0';
+			next = open_beneath(at, step, O_PATH | O_DIRECTORY, 0);
+			path = end + 1;
+		}
+		if (at != dirfd) {
+			int saved = errno;
+
+			(void)close(at);
+			errno = saved;
+		}
+		at = next;
+	}
+	if (at >= 0) {
+		int fd = open_beneath(at, path, flags, mode), saved = errno;
+
+		if (at != dirfd)
+			(void)close(at);
+		errno = saved;
+		return fd;
+	}
+	return -1;
+}
+
+int
+cw_open_beneath(
+    int dirfd, const char *path, int flags, mode_t mode, struct cw_error *err)
+{
+	int fd = open_in_steps(dirfd, path, flags, mode);
+
+	if (fd < 0 && err != NULL) {
 		int saved = errno;
 		char quoted[CW_QUOTE_MAX];
 
@@ -42,7 +89,7 @@ cw_open_beneath(
 			err->code = CW_ERR_DAMAGED;
 		errno = saved;
 	}
-	return -1;
+	return fd;
 }
 
 int
@@ -251,8 +298,10 @@ cw_save_file(int dirfd, const char *name, const void *data, size_t len,
 		cw_error_errno(err, "cannot open directory %s", parent);
 		goto out;
 	}
-	if (cw_sync(dir, err) < 0)
+	if (cw_sync(dir, err) < 0) {
+		cw_error_context(err, "the directory of %s", name);
 		goto out;
+	}
 	ret = 0;
 out:
 	if (ret < 0)
