@@ -1,0 +1,26 @@
+/* Manifests: what is accepted encodes to the same bytes. */
+#include "base/crypto.h"
+#include "formats/manifest/manifest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct cw_manifest value = CW_MANIFEST_INIT;
+	struct cw_buf again = CW_BUF_INIT;
+
+	if (cw_crypto_init(NULL) < 0)
+		abort();
+	if (cw_manifest_decode((const char *)data, size, &value, NULL) < 0)
+		return 0;
+	if (cw_manifest_encode(&value, &again, NULL) < 0 || again.len != size ||
+	    (size > 0 && memcmp(again.data, data, size) != 0))
+		abort();
+	cw_buf_free(&again);
+	cw_manifest_free(&value);
+	return 0;
+}
