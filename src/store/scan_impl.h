@@ -1,0 +1,123 @@
+/*
+ * The inside of a scan, shared by the scan_*.c.
+ */
+#ifndef CW_STORE_SCAN_IMPL_H
+#define CW_STORE_SCAN_IMPL_H
+
+#include "store/catalog_impl.h"
+#include "store/scan.h"
+#include "store/scan_list.h"
+
+struct scan_root {
+	const struct cw_scan_root *in;
+	struct list_root list;
+	int64_t dir;	   /* its directory in the catalog */
+	bool was_replaced; /* another inode than last time */
+	bool in_pass;	   /* the pass under way goes over it */
+};
+
+/* A name of a uid or gid, as the system gives it. */
+struct scan_owner {
+	char kind; /* 'u', 'g', or 0 for a free slot */
+	uint32_t number;
+	char *name;
+};
+
+/* Statements on the scan's own temporary tables. */
+enum scan_stmt {
+	SC_SPILL,
+	SC_SPILL_READ,
+	SC_SPILL_DROP,
+	SC_SUSPECT,
+	SC_SUSPECT_ANY,
+	SC_SUSPECT_CLEAR,
+	SC_LOOK_PUT,
+	SC_LOOK_GET,
+	SC_FRESH,
+	SC_FRESH_FIND,
+	SC_COUNT
+};
+
+/* What is thought of a missing entry. */
+enum belief {
+	BELIEF_OPEN,	 /* to be confirmed */
+	BELIEF_GONE,	 /* believed */
+	BELIEF_DOUBTFUL, /* left to the next scan */
+};
+
+struct scan {
+	struct cw_catalog *c;
+	const struct cw_scan_options *options;
+	struct cw_scan_result *result;
+	struct scan_root *roots;
+	size_t root_count;
+	struct lister *lister;
+	uint64_t generation; /* that changes get */
+	bool is_first;	     /* the catalog was empty */
+	bool full;
+	int64_t first_new_dir; /* ids from here on are of this scan */
+	bool has_removed_dirs;
+	uint64_t suspects; /* ever noted */
+	uint64_t fresh;	   /* new messages noted */
+
+	/* How the pass under way treats what it lists. */
+	enum belief belief;  /* of what it finds missing */
+	uint64_t pass_moved; /* directories that were not as last looked at */
+	bool note_unsettled; /* put their accounts into temp.unsettled */
+
+	sqlite3_stmt *st[SC_COUNT];
+	struct cw_run page; /* rows of a directory */
+	size_t *order;	    /* of a batch's items, by name */
+	size_t order_cap;
+	struct cw_buf attrs;
+
+	struct scan_owner *owners;
+	size_t owner_count;
+	size_t owner_slots;
+};
+
+/* Ids of directories. */
+struct scan_ids {
+	int64_t *ids;
+	size_t count;
+	size_t cap;
+};
+
+/* scan_pass.c: goes over the directories; leaves suspects in temp.suspect. */
+int scan_passes(struct scan *s, struct cw_error *err);
+void scan_ids_append(struct scan_ids *l, int64_t id);
+
+/* scan_gone.c: removes what is believed gone; counts what is not. */
+int scan_remove_gone(struct scan *s, struct cw_error *err);
+int scan_keep_doubtful(struct scan *s, struct cw_error *err);
+
+/* scan_owners.c */
+
+/* The name of a number, "" if it has none; lives as long as the scan. */
+const char *scan_owner_name(struct scan *s, char kind, uint32_t number);
+/*
+ * A number whose name changed changes every entry that has it, and no
+ * directory's mtime tells.  With many owners asking costs too much: false.
+ */
+bool scan_owners_moved(struct scan *s);
+
+/* scan.c */
+sqlite3_stmt *scan_stmt(
+    struct scan *s, enum scan_stmt which, struct cw_error *err);
+int scan_suspect(struct scan *s, int64_t dir, const char *name, size_t len,
+    struct cw_error *err);
+
+/* scan_merge.c */
+
+/* Puts the items of a batch aside: its directory comes in several. */
+int scan_spill(struct scan *s, struct list_batch *b, struct cw_error *err);
+/* The last or only batch of a directory: makes the rows agree. */
+int scan_merge(struct scan *s, struct list_batch *b, struct cw_error *err);
+/* One entry against its row (NULL: none), as found on disk. */
+int scan_update(struct scan *s, const struct list_job *job,
+    const struct cw_entry *old, struct cw_entry *found, struct cw_error *err);
+
+/* scan_contents.c: reads what has no digest; its own transactions. */
+int scan_contents(struct scan *s, uint64_t since, struct cw_error *err);
+
+#endif

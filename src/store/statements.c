@@ -1,0 +1,150 @@
+/*
+ * The SQL that is kept prepared, and what SQLite's answers mean.
+ */
+#include "store/catalog_impl.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char *const statements[ST_COUNT] = {
+    [ST_LOOKUP] =
+	"SELECT " ENTRY_COLUMNS " FROM entry WHERE dir=?1 AND name=?2",
+    [ST_INSERT] = "INSERT INTO entry(" ENTRY_COLUMNS ") VALUES"
+		  "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+    [ST_UPDATE] =
+	"UPDATE entry SET kind=?3,class=?4,mode=?5,user=?6,grp=?7,"
+	"mtime_ns=?8,ctime_ns=?9,size=?10,ino=?11,linkgroup=?12,digest=?13,"
+	"target=?14,attrs=?15,sparse=?16,gen=?17,volume=?18,child=?19"
+	" WHERE dir=?1 AND name=?2",
+    [ST_DELETE] = "DELETE FROM entry WHERE dir=?1 AND name=?2",
+    [ST_LIST] = "SELECT " ENTRY_COLUMNS " FROM entry"
+		" WHERE dir=?1 AND name>?2 ORDER BY name LIMIT ?3",
+    [ST_DIR_IDS] = "SELECT id FROM dir WHERE id>?1 ORDER BY id LIMIT ?2",
+    [ST_NOTE_STAT] = "UPDATE entry SET ino=?3,ctime_ns=?4,linkgroup=?5,"
+		     "mtime_ns=coalesce(?6,mtime_ns)"
+		     " WHERE dir=?1 AND name=?2",
+    [ST_SET_DIGEST] = "UPDATE entry SET digest=?3 WHERE dir=?1 AND name=?2",
+    /* The row must be what was packed, or it waits to be packed again. */
+    [ST_PACK_FILE] = "UPDATE entry SET digest=?3,volume=?4"
+		     " WHERE dir=?1 AND name=?2 AND digest IS NULL"
+		     " AND gen=?5 AND size=?6 AND mtime_ns=?7 AND ctime_ns=?8"
+		     " AND ino=?9 AND volume IS NULL",
+    [ST_PACK_OTHER] = "UPDATE entry SET volume=?3 WHERE dir=?1 AND name=?2",
+    [ST_UNPACK] = "UPDATE entry SET volume=NULL WHERE dir=?1 AND name=?2",
+    [ST_DIR_GET] = "SELECT parent,name,sum,seen_mtime_ns,seen_ctime_ns"
+		   " FROM dir WHERE id=?1",
+    [ST_DIR_INSERT] = "INSERT INTO dir(id,parent,name,sum,seen_mtime_ns,"
+		      "seen_ctime_ns) VALUES(?1,?2,?3,zeroblob(32),0,0)",
+    [ST_DIR_SUM] = "UPDATE dir SET sum=?2 WHERE id=?1",
+    [ST_DIR_SEEN] =
+	"UPDATE dir SET seen_mtime_ns=?2,seen_ctime_ns=?3 WHERE id=?1",
+    [ST_DIR_DELETE] = "DELETE FROM dir WHERE id=?1",
+    [ST_DIR_CHILDREN] = "SELECT id FROM dir WHERE parent=?1 AND id>?2"
+			" ORDER BY id LIMIT ?3",
+    [ST_DIR_FIND] = "SELECT kind,child FROM entry WHERE dir=?1 AND name=?2",
+    [ST_TOMB_PUT] = "INSERT OR REPLACE INTO tombstone(dir,name,kind,gen)"
+		    " VALUES(?1,?2,?3,?4)",
+    [ST_TOMB_DROP] =
+	"DELETE FROM tombstone WHERE dir=?1 AND name=?2 AND kind<>'d'",
+    [ST_TOMB_DIR] = "DELETE FROM tombstone WHERE dir=?1",
+    [ST_SUPERSEDE] =
+	"INSERT OR IGNORE INTO superseded(volume,path) VALUES(?1,?2)",
+    [ST_SUPERSEDED] = "SELECT 1 FROM superseded WHERE volume=?1 AND path=?2",
+    [ST_PART_PUT] = "INSERT OR REPLACE INTO part(dir,name,part,parts,volume)"
+		    " VALUES(?1,?2,?3,?4,?5)",
+    [ST_PART_LIST] = "SELECT part,parts,volume FROM part"
+		     " WHERE dir=?1 AND name=?2 ORDER BY part",
+    [ST_PART_DROP] = "DELETE FROM part WHERE dir=?1 AND name=?2",
+    [ST_ATTRS_GET] = "SELECT data FROM attrs WHERE id=?1",
+    [ST_ATTRS_FIND] = "SELECT id FROM attrs WHERE digest=?1",
+    [ST_ATTRS_INSERT] = "INSERT INTO attrs(digest,data) VALUES(?1,?2)",
+    [ST_OWNER_INSERT] =
+	"INSERT INTO owner(id,kind,number,name) VALUES(?1,?2,?3,?4)",
+    [ST_OWNER_FIND] =
+	"SELECT id FROM owner WHERE kind=?1 AND number=?2 AND name=?3",
+    [ST_META_PUT] = "INSERT OR REPLACE INTO meta(key,value) VALUES(?1,?2)",
+    [ST_META_GET] = "SELECT value FROM meta WHERE key=?1",
+    [ST_META_DROP] = "DELETE FROM meta WHERE key=?1",
+};
+
+int
+catalog_fail(struct cw_catalog *c, const char *doing, struct cw_error *err)
+{
+	enum cw_code code = CW_ERR_IO;
+	int number = 0;
+
+	switch (sqlite3_errcode(c->db) & 0xff) {
+	case SQLITE_IOERR:
+	case SQLITE_CANTOPEN:
+		number = sqlite3_system_errno(c->db);
+		if (number == ENOSPC || number == EDQUOT)
+			code = CW_ERR_NOSPACE;
+		break;
+	case SQLITE_FULL:
+		code = CW_ERR_NOSPACE;
+		break;
+	case SQLITE_CORRUPT:
+	case SQLITE_NOTADB:
+		code = CW_ERR_DAMAGED;
+		break;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		code = CW_ERR_BUSY;
+		break;
+	case SQLITE_INTERRUPT:
+		code = CW_ERR_INTERRUPTED;
+		break;
+	default:
+		break;
+	}
+	cw_error_set(err, code, "cannot %s in catalog %s: %s%s%s", doing,
+	    c->path, sqlite3_errmsg(c->db), number != 0 ? ": " : "",
+	    number != 0 ? strerrordesc_np(number) : "");
+	return -1;
+}
+
+int
+catalog_exec(struct cw_catalog *c, const char *sql, struct cw_error *err)
+{
+	if (sqlite3_exec(c->db, sql, NULL, NULL, NULL) == SQLITE_OK)
+		return 0;
+	return catalog_fail(c, "do what is needed", err);
+}
+
+int
+catalog_prepare(struct cw_catalog *c, const char *sql, sqlite3_stmt **out,
+    struct cw_error *err)
+{
+	if (sqlite3_prepare_v3(c->db, sql, -1, SQLITE_PREPARE_PERSISTENT, out,
+		NULL) == SQLITE_OK)
+		return 0;
+	*out = NULL;
+	return catalog_fail(c, "prepare a statement", err);
+}
+
+sqlite3_stmt *
+catalog_stmt(struct cw_catalog *c, enum stmt which, struct cw_error *err)
+{
+	if (c->st[which] == NULL &&
+	    catalog_prepare(c, statements[which], &c->st[which], err) < 0)
+		return NULL;
+	return c->st[which];
+}
+
+int
+catalog_run(struct cw_catalog *c, sqlite3_stmt *st, struct cw_error *err)
+{
+	int got = sqlite3_step(st);
+
+	sqlite3_reset(st);
+	if (got == SQLITE_DONE)
+		return 0;
+	return catalog_fail(c, "write", err);
+}
+
+void
+bind_bytes(sqlite3_stmt *st, int at, const void *data, size_t len)
+{
+	sqlite3_bind_blob64(
+	    st, at, data == NULL ? "" : data, len, SQLITE_STATIC);
+}
