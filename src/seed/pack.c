@@ -1,0 +1,514 @@
+#include "seed/pack.h"
+
+#include "base/buf.h"
+#include "base/bytes.h"
+#include "base/crypto.h"
+#include "base/fs.h"
+#include "formats/volume/volume.h"
+#include "media/set.h"
+#include "seed/builder.h"
+#include "seed/finish.h"
+#include "seed/finisher.h"
+#include "seed/ledger.h"
+#include "seed/queue.h"
+#include "seed/target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+/*
+ * Closing passes end when one has packed no more than this, all of it as it
+ * was found: what changes later is the next generation's.
+ */
+#define CLOSING_SMALL 256u
+/* From this pass on, files that never hold still are packed as they are. */
+#define PASS_MOVING 4u
+#define PASSES_MAX  100u
+#define BUILDERS_USUAL 4u
+
+struct pack {
+	const struct cw_pack_options *o;
+	struct cw_pack_result *result;
+	struct cw_ledger ledger;
+	int seed_dir;
+	struct cw_target *target;
+	struct cw_build build;
+	unsigned builder_count;
+	struct cw_builder *builders[CW_BUILDERS_MAX];
+	struct cw_source_root *roots;
+};
+
+/* ---- the beginning: which seed, which media ---- */
+
+static char *
+seed_path(const struct pack *p, const uint8_t *seed_id)
+{
+	char id[CW_SEED_ID_TEXT];
+
+	cw_hex_encode(seed_id, CW_SEED_ID_SIZE, id);
+	return cw_asprintf("%s/%s", p->o->seeds_path, id);
+}
+
+static int
+open_seed_dir(struct pack *p, const uint8_t *seed_id, bool make,
+    struct cw_error *err)
+{
+	char *path = seed_path(p, seed_id);
+	int ret = 0;
+
+	if (make)
+		ret = cw_make_dirs(path, 0700, err);
+	if (ret == 0) {
+		p->seed_dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+		if (p->seed_dir < 0)
+			ret = errno == ENOENT ?
+			    1 :
+			    cw_error_errno(err, "cannot open %s", path);
+	}
+	free(path);
+	return ret;
+}
+
+static int
+check_resume(const struct pack *p, struct cw_error *err)
+{
+	const struct cw_pack_options *o = p->o;
+	const struct cw_ledger *l = &p->ledger;
+	bool is_same = strcmp(l->peer, o->peer) == 0 &&
+	    l->recipient_count == o->recipient_count;
+	char id[CW_SEED_ID_TEXT];
+
+	for (size_t i = 0; i < o->recipient_count && is_same; i++)
+		is_same = memcmp(l->recipients[i], o->recipients[i].point,
+			      32) == 0;
+	cw_hex_encode(l->seed_id, CW_SEED_ID_SIZE, id);
+	if (!is_same)
+		return cw_error_set(err, CW_ERR_REFUSED,
+		    "seed %s of this store is unfinished, and was begun for %s "
+		    "with other recipients: finish it with the same --for and "
+		    "--recipient, or give it up with --new",
+		    id, l->peer);
+	if (o->volume_size != 0 && o->volume_size != l->volume_size)
+		return cw_error_set(err, CW_ERR_REFUSED,
+		    "seed %s is unfinished and has volumes of %llu bytes: "
+		    "leave out --volume-size to go on, or give it up with "
+		    "--new",
+		    id, (unsigned long long)l->volume_size);
+	return 0;
+}
+
+/* A seed that was interrupted before it had a ledger never began. */
+static void
+remove_stillborn(struct pack *p, const uint8_t *seed_id)
+{
+	char *path = seed_path(p, seed_id);
+
+	(void)unlinkat(p->seed_dir, CW_LEDGER_FILE ".tmp", 0);
+	(void)rmdir(path);
+	free(path);
+}
+
+/* 0 if an unfinished seed was found, 1 if there is none. */
+static int
+resume(struct pack *p, struct cw_error *err)
+{
+	const struct cw_catalog_info *info = cw_catalog_info(p->o->catalog);
+	int ret;
+
+	if (!info->has_seed || p->o->is_new)
+		return 1;
+	ret = open_seed_dir(p, info->seed_id, false, err);
+	if (ret != 0)
+		return ret;
+	ret = cw_ledger_open(p->seed_dir, &p->ledger, err);
+	if (ret == 0 && !p->ledger.is_finished)
+		return check_resume(p, err);
+	if (ret == 0)
+		cw_ledger_close(&p->ledger);
+	if (ret == 1)
+		remove_stillborn(p, info->seed_id);
+	cw_close(&p->seed_dir);
+	return ret < 0 ? -1 : 1;
+}
+
+static int
+begin(struct pack *p, struct cw_error *err)
+{
+	const struct cw_pack_options *o = p->o;
+	struct cw_ledger *l = &p->ledger;
+
+	memset(l, 0, sizeof(*l));
+	l->fd = -1;
+	cw_random(l->seed_id, sizeof(l->seed_id));
+	(void)snprintf(l->peer, sizeof(l->peer), "%s", o->peer);
+	l->time = (int64_t)time(NULL);
+	l->generation = cw_catalog_info(o->catalog)->generation;
+	l->volume_size = o->volume_size == 0 ? CW_VOLUME_SIZE_DEFAULT :
+					       o->volume_size;
+	for (size_t i = 0; i < o->recipient_count; i++)
+		memcpy(l->recipients[i], o->recipients[i].point, 32);
+	l->recipient_count = (uint32_t)o->recipient_count;
+	/*
+	 * The ledger comes last: a seed id in the catalog without a ledger is
+	 * one that never began.
+	 */
+	if (cw_catalog_start_seed(o->catalog, l->seed_id, err) < 0 ||
+	    open_seed_dir(p, l->seed_id, true, err) != 0)
+		return -1;
+	return cw_ledger_create(p->seed_dir, l, err);
+}
+
+/*
+ * Is the volume on its medium?  A crash between its line in the ledger and
+ * its name leaves it whole under the temporary one.
+ */
+static bool
+is_there(const struct cw_target_medium *m, const struct cw_ledger_volume *v)
+{
+	char name[32], temporary[36];
+	struct stat st;
+
+	(void)snprintf(name, sizeof(name), "%06u" CW_SET_VOLUME, v->number);
+	(void)snprintf(temporary, sizeof(temporary), "%s.tmp", name);
+	if (fstatat(m->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+		return S_ISREG(st.st_mode) && (uint64_t)st.st_size == v->size;
+	return fstatat(m->folder, temporary, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	    S_ISREG(st.st_mode) && (uint64_t)st.st_size == v->size &&
+	    renameat(m->folder, temporary, m->folder, name) == 0 &&
+	    cw_sync(m->folder, NULL) == 0;
+}
+
+/* Volumes that the ledger has, but their medium, which is here, has not. */
+static int
+find_lost(struct pack *p, struct cw_error *err)
+{
+	for (size_t i = p->ledger.volume_count; i-- > 0;) {
+		const struct cw_ledger_volume *v = &p->ledger.volumes[i];
+		struct cw_target_medium *m =
+		    cw_target_find(p->target, v->medium);
+
+		if (m != NULL && !is_there(m, v) &&
+		    cw_ledger_lose_volume(&p->ledger, v->number, err) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+open_media(struct pack *p, struct cw_error *err)
+{
+	uint64_t entries = cw_catalog_info(p->o->catalog)->entries;
+	uint32_t last = p->ledger.last_medium;
+	uint32_t *kept;
+	int ret;
+
+	if (cw_target_open(p->o->to, p->o->to_count, p->ledger.seed_id,
+		p->ledger.time, cw_finish_reserve(entries), &last, &p->target,
+		err) < 0)
+		return -1;
+	for (uint32_t n = p->ledger.last_medium + 1; n <= last; n++)
+		if (cw_ledger_add_medium(&p->ledger, n, err) < 0)
+			return -1;
+	if (find_lost(p, err) < 0 || cw_target_clean(p->target, err) < 0)
+		return -1;
+	kept = cw_calloc(p->ledger.volume_count, sizeof(*kept));
+	for (size_t i = 0; i < p->ledger.volume_count; i++)
+		kept[i] = p->ledger.volumes[i].number;
+	ret = cw_catalog_keep_volumes(p->o->catalog, kept,
+	    p->ledger.volume_count, err);
+	free(kept);
+	return ret;
+}
+
+/* ---- the crew ---- */
+
+static int
+open_roots(struct pack *p, struct cw_error *err)
+{
+	const struct cw_pack_options *o = p->o;
+
+	p->roots = cw_calloc(o->root_count, sizeof(*p->roots));
+	for (size_t i = 0; i < o->root_count; i++)
+		p->roots[i].dirfd = -1;
+	for (size_t i = 0; i < o->root_count; i++) {
+		p->roots[i].name = o->roots[i].name;
+		p->roots[i].dirfd = cw_open_dir(o->roots[i].path, err);
+		if (p->roots[i].dirfd < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int
+hire(struct pack *p, struct cw_error *err)
+{
+	const struct cw_pack_options *o = p->o;
+	struct cw_build *b = &p->build;
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	p->builder_count = o->builders != 0 ? o->builders :
+	    cores < 1			    ? 1 :
+					      (unsigned)cores;
+	/* Each takes some 40 MB: 256 MiB must do, unless told otherwise. */
+	if (o->builders == 0 && p->builder_count > BUILDERS_USUAL)
+		p->builder_count = BUILDERS_USUAL;
+	if (p->builder_count > CW_BUILDERS_MAX)
+		p->builder_count = CW_BUILDERS_MAX;
+	b->catalog_path = o->catalog_path;
+	b->catalog = o->catalog;
+	b->target = p->target;
+	b->roots = p->roots;
+	b->root_count = o->root_count;
+	b->recipients = o->recipients;
+	b->recipient_count = o->recipient_count;
+	b->volume_size = p->ledger.volume_size;
+	b->progress = o->progress;
+	b->next_number = 1;
+	for (size_t i = 0; i < p->ledger.volume_count; i++)
+		if (p->ledger.volumes[i].number >= b->next_number)
+			b->next_number = p->ledger.volumes[i].number + 1;
+	b->finisher = cw_finisher_new(&p->ledger, p->target);
+	if (cw_queue_new(o->catalog_path, p->ledger.time, p->builder_count,
+		b->volume_size, &b->queue, err) < 0)
+		return -1;
+	for (unsigned i = 0; i < p->builder_count; i++)
+		if (cw_builder_new(b, i, &p->builders[i], err) < 0)
+			return -1;
+	return 0;
+}
+
+struct job {
+	struct cw_builder *builder;
+	struct cw_error err;
+	int ret;
+};
+
+static void *
+work(void *arg)
+{
+	struct job *job = arg;
+
+	job->ret = cw_builder_run(job->builder, &job->err);
+	return NULL;
+}
+
+/* All builders pack until nothing is left; the first real error is kept. */
+static int
+run_builders(struct pack *p, uint64_t bytes, struct cw_error *err)
+{
+	pthread_t threads[CW_BUILDERS_MAX];
+	struct job jobs[CW_BUILDERS_MAX];
+	int ret = 0;
+
+	if (cw_queue_rewind(p->build.queue, bytes, p->builder_count, err) < 0)
+		return -1;
+	for (unsigned i = 0; i < p->builder_count; i++) {
+		jobs[i] = (struct job){p->builders[i], CW_ERROR_INIT, 0};
+		if (pthread_create(&threads[i], NULL, work, &jobs[i]) != 0)
+			abort(); /* only without memory */
+	}
+	for (unsigned i = 0; i < p->builder_count; i++)
+		pthread_join(threads[i], NULL);
+	for (unsigned i = 0; i < p->builder_count; i++) {
+		if (jobs[i].ret == 0)
+			continue;
+		if (ret == 0 || err->code == CW_ERR_INTERRUPTED)
+			*err = jobs[i].err;
+		ret = -1;
+	}
+	return ret;
+}
+
+/*
+ * At most one volume stays open.  The queue sees to that; where its guess was
+ * wrong, the later volume is given up, and its entries fill the earlier one.
+ */
+static int
+settle(struct pack *p, bool *has_dropped, struct cw_error *err)
+{
+	struct cw_builder *first = NULL;
+
+	*has_dropped = false;
+	for (unsigned i = 0; i < p->builder_count; i++) {
+		struct cw_builder *b = p->builders[i], *late;
+
+		if (cw_builder_volume(b) == 0)
+			continue;
+		if (first == NULL) {
+			first = b;
+			continue;
+		}
+		late = cw_builder_volume(b) > cw_builder_volume(first) ? b :
+									 first;
+		first = late == b ? first : b;
+		if (cw_builder_drop_volume(late, err) < 0)
+			return -1;
+		*has_dropped = true;
+	}
+	return 0;
+}
+
+/* Waits for the finisher; what it lost is to be packed again. */
+static int
+drain(struct pack *p, bool *has_lost, struct cw_error *err)
+{
+	struct cw_error why = CW_ERROR_INIT;
+	uint32_t *lost = NULL;
+	size_t count = 0;
+	int ret;
+
+	ret = cw_finisher_drain(p->build.finisher, &lost, &count, &why, err);
+	for (size_t i = 0; i < count && ret == 0; i++)
+		ret = cw_build_lose_volume(&p->build, lost[i], err);
+	free(lost);
+	*has_lost = count > 0;
+	return ret;
+}
+
+static int
+close_last(struct pack *p, bool *has_lost, struct cw_error *err)
+{
+	for (unsigned i = 0; i < p->builder_count; i++)
+		if (cw_builder_close_volume(p->builders[i], true, err) < 0)
+			return -1;
+	return drain(p, has_lost, err);
+}
+
+static int
+scan(struct pack *p, struct cw_error *err)
+{
+	struct cw_scan_options options = {
+	    .contents = CW_SCAN_NO_CONTENTS,
+	    .excludes = p->o->excludes,
+	    .exclude_count = p->o->exclude_count,
+	    .progress = p->o->progress,
+	};
+	struct cw_scan_result result;
+
+	cw_progress_start(p->o->progress, "scanning", 0, 0);
+	return cw_scan(p->o->catalog, p->o->roots, p->o->root_count, &options,
+	    &result, err);
+}
+
+/*
+ * Packs what waits, over and over, until a pass finds little and loses
+ * nothing.
+ */
+static int
+run_passes(struct pack *p, struct cw_error *err)
+{
+	struct cw_build *b = &p->build;
+
+	for (unsigned pass = 0; pass < PASSES_MAX; pass++) {
+		uint64_t entries, bytes, packed = b->packed, moved = b->moved;
+		uint64_t unreadable = b->unreadable;
+		bool has_dropped, has_lost;
+
+		if (pass > 0 && scan(p, err) < 0)
+			return -1;
+		if (cw_catalog_unpacked(p->o->catalog, &entries, &bytes, err) <
+		    0)
+			return -1;
+		p->result->passes++;
+		cw_progress_start(p->o->progress, "packing", bytes, entries);
+		b->accept_moving = pass >= PASS_MOVING;
+		if (run_builders(p, bytes, err) < 0 ||
+		    settle(p, &has_dropped, err) < 0 ||
+		    drain(p, &has_lost, err) < 0)
+			return -1;
+		if (pass == 0 && entries > 0)
+			continue;
+		if (has_dropped || has_lost || b->moved != moved ||
+		    b->packed - packed > CLOSING_SMALL)
+			continue;
+		p->result->unreadable = b->unreadable - unreadable;
+		p->result->first_unreadable = b->first_unreadable;
+		if (close_last(p, &has_lost, err) < 0)
+			return -1;
+		if (!has_lost)
+			return 0;
+	}
+	return cw_error_set(err, CW_ERR_REFUSED,
+	    "the store changes faster than it can be packed: %u passes did not "
+	    "catch up; stop the mail service for a minute (or take a snapshot) "
+	    "and run the same command again, it goes on from here",
+	    PASSES_MAX);
+}
+
+static int
+pack(struct pack *p, struct cw_error *err)
+{
+	int found = resume(p, err);
+
+	if (found < 0)
+		return -1;
+	p->result->is_resumed = found == 0;
+	if (open_roots(p, err) < 0 || scan(p, err) < 0 ||
+	    (found == 1 && begin(p, err) < 0))
+		return -1;
+	memcpy(p->result->seed_id, p->ledger.seed_id, CW_SEED_ID_SIZE);
+	if (open_media(p, err) < 0 || hire(p, err) < 0 ||
+	    run_passes(p, err) < 0)
+		return -1;
+	cw_progress_start(p->o->progress, "closing", 0, 0);
+	if (cw_finish(p->o, &p->ledger, p->target, p->seed_dir, p->result,
+		err) < 0)
+		return -1;
+	p->result->generation = p->ledger.generation;
+	p->result->entries = cw_catalog_info(p->o->catalog)->entries;
+	p->result->bytes = cw_catalog_info(p->o->catalog)->bytes;
+	p->result->bytes_read = p->build.bytes_read;
+	p->result->moving = p->build.moving;
+	p->result->volumes = p->ledger.volume_count;
+	return 0;
+}
+
+int
+cw_pack(const struct cw_pack_options *options, struct cw_pack_result *result,
+    struct cw_error *err)
+{
+	struct pack *p = cw_calloc(1, sizeof(*p));
+	int ret;
+
+	memset(result, 0, sizeof(*result));
+	p->o = options;
+	p->result = result;
+	p->seed_dir = -1;
+	p->ledger.fd = -1;
+	pthread_mutex_init(&p->build.catalog_lock, NULL);
+	pthread_mutex_init(&p->build.number_lock, NULL);
+
+	ret = pack(p, err);
+
+	for (unsigned i = 0; i < p->builder_count; i++)
+		cw_builder_free(p->builders[i]);
+	cw_finisher_free(p->build.finisher);
+	cw_queue_free(p->build.queue);
+	free(p->build.free_numbers);
+	cw_target_free(p->target);
+	cw_ledger_close(&p->ledger);
+	for (size_t i = 0; p->roots != NULL && i < options->root_count; i++)
+		cw_close(&p->roots[i].dirfd);
+	free(p->roots);
+	cw_close(&p->seed_dir);
+	pthread_mutex_destroy(&p->build.catalog_lock);
+	pthread_mutex_destroy(&p->build.number_lock);
+	free(p);
+	return ret;
+}
+
+void
+cw_pack_free(struct cw_pack_result *result)
+{
+	for (size_t i = 0; i < result->media_count; i++)
+		free(result->media[i].path);
+	free(result->media);
+	result->media = NULL;
+	result->media_count = 0;
+}
