@@ -1,0 +1,102 @@
+/*
+ * The catalogs of a home's stores, and scanning what the configuration says.
+ */
+#include "base/buf.h"
+#include "site/home.h"
+#include "site/home_dir.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+bool
+cw_home_has_catalog(
+    const struct cw_home *home, const struct cw_config_store *store)
+{
+	char *path = cw_home_catalog_path(home, store->name);
+	bool is_there = access(path, F_OK) == 0;
+
+	free(path);
+	return is_there;
+}
+
+/* Makes the catalog of a store of which there is no trace yet. */
+static int
+make_catalog(const struct cw_home *home, const struct cw_config_store *store,
+    const char *path, struct cw_error *err)
+{
+	struct cw_catalog *c = NULL;
+	char *dir = cw_home_store_dir(home, store->name);
+	/* A catalog in the making, left by a crash, is made anew. */
+	bool is_fresh = access(dir, F_OK) < 0 ||
+			home_dir_is_empty(dir, "catalog.sqlite.new");
+	int ret = -1;
+
+	free(dir);
+	if (store->follow != NULL)
+		return cw_error_set(err, CW_ERR_MISSING,
+		    "store %s is a replica of %s and has received nothing yet; "
+		    "import a seed with `causeway receive`",
+		    store->name, store->follow);
+	if (!is_fresh)
+		return cw_error_set(err, CW_ERR_MISSING,
+		    "the catalog of store %s is gone: %s.  Put it back from a "
+		    "backup; or, to begin the store anew with new seeds, "
+		    "remove the directory it was in",
+		    store->name, path);
+	if (cw_home_make_store_dir(home, store->name, err) < 0 ||
+	    cw_catalog_create(path, store->name, err) < 0)
+		return -1;
+	if (cw_catalog_open(path, CW_CATALOG_WRITE, &c, err) < 0)
+		return -1;
+	ret = cw_catalog_note_set(c, CW_NOTE_ROLE, CW_ROLE_ACTIVE, err);
+	cw_catalog_close(c);
+	return ret;
+}
+
+int
+cw_home_catalog(const struct cw_home *home, const struct cw_config_store *store,
+    enum cw_catalog_mode mode, struct cw_catalog **out, struct cw_error *err)
+{
+	char *path = cw_home_catalog_path(home, store->name);
+	int ret = -1;
+
+	*out = NULL;
+	if (!cw_home_has_catalog(home, store)) {
+		if (mode == CW_CATALOG_READ) {
+			cw_error_set(err, CW_ERR_MISSING,
+			    "store %s has no catalog yet; take its first "
+			    "generation with `causeway scan %s`",
+			    store->name, store->name);
+			goto out;
+		}
+		if (make_catalog(home, store, path, err) < 0)
+			goto out;
+	}
+	ret = cw_catalog_open(path, mode, out, err);
+out:
+	free(path);
+	return ret;
+}
+
+int
+cw_home_scan(const struct cw_config_store *store, struct cw_catalog *c,
+    const struct cw_scan_options *options, struct cw_scan_result *result,
+    struct cw_error *err)
+{
+	struct cw_scan_options o = *options;
+	struct cw_scan_root *roots =
+	    cw_calloc(store->root_count, sizeof(*roots));
+	int ret;
+
+	for (size_t i = 0; i < store->root_count; i++)
+		roots[i] = (struct cw_scan_root){
+		    .name = store->roots[i].name,
+		    .path = store->roots[i].path,
+		    .format = store->format,
+		};
+	o.excludes = (const char *const *)store->excludes;
+	o.exclude_count = store->exclude_count;
+	ret = cw_scan(c, roots, store->root_count, &o, result, err);
+	free(roots);
+	return ret;
+}
