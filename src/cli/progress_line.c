@@ -1,0 +1,258 @@
+#include "cli/progress_line.h"
+
+#include "base/buf.h"
+#include "base/text.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NOTE_MAX     128u
+#define LINE_MAX_LEN 400u
+#define DRAW_MS	     200
+#define PLAIN_MS     5000
+#define FIRST_MS     1000
+
+struct cw_progress_line {
+	struct cw_progress *p;
+	bool is_terminal;
+	pthread_t thread;
+	pthread_mutex_t mutex;
+	pthread_cond_t wake; /* told when is_ending or note change */
+	bool is_ending;
+	char note[NOTE_MAX];
+
+	/* The rate of the stage that is shown: the thread's alone. */
+	const char *what;
+	uint64_t last_done;
+	struct timespec last;
+	double rate; /* a second, smoothed over some seconds */
+	bool counts_bytes;
+};
+
+static double
+seconds_between(const struct timespec *a, const struct timespec *b)
+{
+	return (double)(b->tv_sec - a->tv_sec) +
+	       (double)(b->tv_nsec - a->tv_nsec) / 1e9;
+}
+
+/* Brings the rate up to now. */
+static void
+measure(struct cw_progress_line *line, uint64_t done)
+{
+	struct timespec now;
+	double passed, rate, weight;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	passed = seconds_between(&line->last, &now);
+	if (done < line->last_done || passed <= 0) {
+		line->last_done = done;
+		line->last = now;
+		return;
+	}
+	rate = (double)(done - line->last_done) / passed;
+	/* Half of what is shown is younger than three seconds or so. */
+	weight = passed / (passed + 3);
+	line->rate =
+	    line->rate <= 0 ? rate : line->rate + weight * (rate - line->rate);
+	line->last_done = done;
+	line->last = now;
+}
+
+static void
+add_numbers(struct cw_buf *out, uint64_t done, uint64_t total, bool is_bytes,
+    double rate)
+{
+	char a[CW_TEXT_MAX], b[CW_TEXT_MAX];
+
+	if (is_bytes) {
+		cw_text_bytes(done, a);
+		cw_text_bytes(total, b);
+	} else {
+		cw_text_count(done, a);
+		cw_text_count(total, b);
+	}
+	cw_buf_printf(out, "  %s", a);
+	if (total > 0)
+		cw_buf_printf(out, " of %s (%d%%)", b,
+		    (int)(done >= total
+			      ? 100
+			      : 100.0 * (double)done / (double)total));
+	if (rate > 0) {
+		if (is_bytes)
+			cw_text_bytes((uint64_t)rate, a);
+		else
+			cw_text_count((uint64_t)rate, a);
+		cw_buf_printf(out, "  %s/s", a);
+	}
+	if (rate > 0 && total > done) {
+		cw_text_seconds((double)(total - done) / rate, a);
+		cw_buf_printf(out, "  ETA %s", a);
+	}
+}
+
+/* The line as it is now; false while nothing has begun. */
+static bool
+compose(struct cw_progress_line *line, struct cw_buf *out)
+{
+	struct cw_progress *p = line->p;
+	const char *what = atomic_load(&p->what);
+	uint64_t bytes = atomic_load(&p->bytes_done);
+	uint64_t bytes_total = atomic_load(&p->bytes_total);
+	uint64_t items = atomic_load(&p->items_done);
+	uint64_t items_total = atomic_load(&p->items_total);
+	bool is_bytes = bytes_total > 0 || bytes > 0;
+	uint64_t done = is_bytes ? bytes : items;
+
+	if (what == NULL)
+		return false;
+	if (what != line->what || is_bytes != line->counts_bytes) {
+		line->what = what;
+		line->counts_bytes = is_bytes;
+		line->rate = 0;
+		line->last_done = done;
+		(void)clock_gettime(CLOCK_MONOTONIC, &line->last);
+	} else {
+		measure(line, done);
+	}
+	cw_buf_reset(out);
+	cw_buf_text(out, what);
+	add_numbers(out, done, is_bytes ? bytes_total : items_total, is_bytes,
+	    line->rate);
+	if (line->note[0] != '\0')
+		cw_buf_printf(out, "  %s", line->note);
+	return true;
+}
+
+static void
+draw(const char *text)
+{
+	struct winsize size;
+	size_t width = LINE_MAX_LEN;
+
+	if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1)
+		width = (size_t)size.ws_col - 1;
+	(void)fprintf(stderr, "\r%.*s\033[K", (int)width, text);
+	(void)fflush(stderr);
+}
+
+static void
+wait_ms(struct cw_progress_line *line, long ms)
+{
+	struct timespec until;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &until);
+	until.tv_sec += ms / 1000;
+	until.tv_nsec += ms % 1000 * 1000000;
+	if (until.tv_nsec >= 1000000000) {
+		until.tv_nsec -= 1000000000;
+		until.tv_sec++;
+	}
+	while (!line->is_ending)
+		if (pthread_cond_timedwait(&line->wake, &line->mutex, &until) !=
+		    0)
+			break;
+}
+
+static void *
+run(void *arg)
+{
+	struct cw_progress_line *line = arg;
+	struct cw_buf text = CW_BUF_INIT;
+	long shown_ms = 0, due_ms = FIRST_MS;
+
+	(void)pthread_mutex_lock(&line->mutex);
+	for (;;) {
+		bool has_begun;
+
+		wait_ms(line, DRAW_MS);
+		if (line->is_ending)
+			break;
+		/* Plain lines are rare, but their rate is measured always. */
+		has_begun = compose(line, &text);
+		shown_ms += DRAW_MS;
+		if (has_begun && line->is_terminal) {
+			draw(cw_buf_string(&text));
+		} else if (has_begun && shown_ms >= due_ms) {
+			(void)fprintf(stderr, "%s\n", cw_buf_string(&text));
+			shown_ms = 0;
+			due_ms = PLAIN_MS;
+		}
+	}
+	(void)pthread_mutex_unlock(&line->mutex);
+	cw_buf_free(&text);
+	return NULL;
+}
+
+/* Signals are for the main thread, which knows what to put in order. */
+static int
+start(struct cw_progress_line *line)
+{
+	sigset_t all, old;
+	int ret;
+
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
+	ret = pthread_create(&line->thread, NULL, run, line);
+	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	return ret;
+}
+
+struct cw_progress_line *
+cw_progress_line_begin(const struct cw_cli *cli, struct cw_progress *p)
+{
+	bool is_plain = cli->progress == CW_CLI_PROGRESS_PLAIN;
+	struct cw_progress_line *line;
+	pthread_condattr_t attr;
+
+	if (p == NULL || cli->progress == CW_CLI_PROGRESS_NONE ||
+	    (!is_plain && (cli->quiet || cli->json)))
+		return NULL;
+	line = cw_calloc(1, sizeof(*line));
+	line->p = p;
+	line->is_terminal = !is_plain && isatty(STDERR_FILENO);
+	(void)pthread_mutex_init(&line->mutex, NULL);
+	(void)pthread_condattr_init(&attr);
+	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&line->wake, &attr);
+	(void)pthread_condattr_destroy(&attr);
+	if (start(line) == 0)
+		return line;
+	(void)pthread_cond_destroy(&line->wake);
+	(void)pthread_mutex_destroy(&line->mutex);
+	free(line);
+	return NULL;
+}
+
+void
+cw_progress_line_note(struct cw_progress_line *line, const char *note)
+{
+	if (line == NULL)
+		return;
+	(void)pthread_mutex_lock(&line->mutex);
+	(void)snprintf(line->note, sizeof(line->note), "%s", note);
+	(void)pthread_mutex_unlock(&line->mutex);
+}
+
+void
+cw_progress_line_end(struct cw_progress_line *line)
+{
+	if (line == NULL)
+		return;
+	(void)pthread_mutex_lock(&line->mutex);
+	line->is_ending = true;
+	(void)pthread_cond_signal(&line->wake);
+	(void)pthread_mutex_unlock(&line->mutex);
+	(void)pthread_join(line->thread, NULL);
+	if (line->is_terminal)
+		(void)fputs("\r\033[K", stderr);
+	(void)pthread_cond_destroy(&line->wake);
+	(void)pthread_mutex_destroy(&line->mutex);
+	free(line);
+}
