@@ -1,0 +1,145 @@
+#include "base/crypto.h"
+#include "base/fs.h"
+#include "seed/ledger.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static char dir[] = "/tmp/causeway-ledger-XXXXXX";
+static int dirfd;
+
+static void
+setup(void)
+{
+	strcpy(strrchr(dir, '-'), "-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(dir));
+	dirfd = open(dir, O_RDONLY | O_DIRECTORY);
+	ck_assert_int_ge(dirfd, 0);
+}
+
+static void
+teardown(void)
+{
+	(void)unlinkat(dirfd, CW_LEDGER_FILE, 0);
+	(void)close(dirfd);
+	(void)rmdir(dir);
+}
+
+static void
+create(struct cw_ledger *l)
+{
+	struct cw_error err = CW_ERROR_INIT;
+
+	memset(l, 0, sizeof(*l));
+	memset(l->seed_id, 7, sizeof(l->seed_id));
+	strcpy(l->peer, "shreveport");
+	l->time = 1700000000;
+	l->generation = 42;
+	l->volume_size = 1 << 20;
+	memset(l->recipients[0], 9, 32);
+	l->recipient_count = 1;
+	ck_assert_int_eq(cw_ledger_create(dirfd, l, &err), 0);
+}
+
+static void
+add(struct cw_ledger *l, uint32_t number)
+{
+	struct cw_ledger_volume v = {.number = number,
+	    .medium = 2,
+	    .size = 1 << 20,
+	    .sha256 = {1},
+	    .xxh = {2}};
+	struct cw_error err = CW_ERROR_INIT;
+
+	ck_assert_int_eq(cw_ledger_add_volume(l, &v, &err), 0);
+}
+
+START_TEST(what_was_written_is_read)
+{
+	struct cw_error err = CW_ERROR_INIT;
+	struct cw_ledger l, again;
+
+	create(&l);
+	for (uint32_t n = 1; n <= 100; n++)
+		add(&l, n);
+	ck_assert_int_eq(cw_ledger_lose_volume(&l, 50, &err), 0);
+	ck_assert_int_eq(cw_ledger_add_medium(&l, 3, &err), 0);
+	ck_assert_int_eq(cw_ledger_open(dirfd, &again, &err), 0);
+	ck_assert_str_eq(again.peer, "shreveport");
+	ck_assert_uint_eq(again.generation, 42);
+	ck_assert_uint_eq(again.volume_count, 99);
+	ck_assert_ptr_null(cw_ledger_find(&again, 50));
+	ck_assert_mem_eq(cw_ledger_find(&again, 51), cw_ledger_find(&l, 51),
+	    sizeof(struct cw_ledger_volume));
+	ck_assert_uint_eq(again.last_medium, 3);
+	ck_assert(!again.is_finished);
+	cw_ledger_close(&l);
+	cw_ledger_close(&again);
+}
+END_TEST
+
+START_TEST(a_torn_last_line_is_cut)
+{
+	struct cw_error err = CW_ERROR_INIT;
+	struct cw_ledger l, again;
+
+	create(&l);
+	add(&l, 1);
+	ck_assert_int_eq(write(l.fd, "volume 2 1 10", 13), 13);
+	cw_ledger_close(&l);
+	ck_assert_int_eq(cw_ledger_open(dirfd, &again, &err), 0);
+	ck_assert_uint_eq(again.volume_count, 1);
+	add(&again, 2);
+	cw_ledger_close(&again);
+	ck_assert_int_eq(cw_ledger_open(dirfd, &again, &err), 0);
+	ck_assert_uint_eq(again.volume_count, 2);
+	cw_ledger_close(&again);
+}
+END_TEST
+
+START_TEST(a_wrong_line_is_refused_by_number)
+{
+	struct cw_error err = CW_ERROR_INIT;
+	struct cw_ledger l;
+
+	create(&l);
+	ck_assert_int_eq(write(l.fd, "volume x\n", 9), 9);
+	cw_ledger_close(&l);
+	ck_assert_int_eq(cw_ledger_open(dirfd, &l, &err), -1);
+	ck_assert_int_eq(err.code, CW_ERR_DAMAGED);
+	ck_assert_ptr_nonnull(strstr(err.message, "line 8"));
+}
+END_TEST
+
+START_TEST(no_ledger_is_an_answer)
+{
+	struct cw_error err = CW_ERROR_INIT;
+	struct cw_ledger l;
+
+	ck_assert_int_eq(cw_ledger_open(dirfd, &l, &err), 1);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *s = suite_create("ledger");
+	TCase *t = tcase_create("ledger");
+	SRunner *sr;
+	int failed;
+
+	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, what_was_written_is_read);
+	tcase_add_test(t, a_torn_last_line_is_cut);
+	tcase_add_test(t, a_wrong_line_is_refused_by_number);
+	tcase_add_test(t, no_ledger_is_an_answer);
+	suite_add_tcase(s, t);
+	sr = srunner_create(s);
+	srunner_run_all(sr, CK_NORMAL);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed == 0 ? 0 : 1;
+}
