@@ -4,6 +4,7 @@
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "base/text.h"
+#include "formats/mail/mail.h"
 #include "formats/volume/volume.h"
 #include "seed/member_name.h"
 
@@ -33,6 +34,7 @@ struct mark {
 	uint32_t part, parts;  /* 0: a whole file, or all parts are told */
 	bool has_changed;      /* the row says otherwise: replace it */
 	bool is_void;	       /* it moved while it was read */
+	bool is_late;	       /* an index, maybe newer than its messages */
 	bool is_unreadable;    /* void, and nobody should wait for better */
 	bool is_fresh;	       /* parts of an earlier try are void */
 };
@@ -190,7 +192,7 @@ tell(struct cw_builder *b, struct cw_catalog *c, struct mark *m,
 		if (cw_catalog_clear_parts(c, e->dir, e->name, e->name_len,
 			err) < 0)
 			return -1;
-		if (!m->is_unreadable)
+		if (!m->is_unreadable && !m->is_late)
 			atomic_fetch_add(&build->moved, 1);
 	} else if (m->has_changed) {
 		/*
@@ -208,8 +210,16 @@ tell(struct cw_builder *b, struct cw_catalog *c, struct mark *m,
 		atomic_fetch_add(&build->packed, 1);
 		return 0;
 	case 1:
-		if (!m->is_void)
+		if (m->is_late) {
+			/* If there is another scan, it finds it again. */
+			generation = cw_catalog_info(c)->generation + 1;
+			if (cw_catalog_remove(c, e->dir, e->name, e->name_len,
+				generation, err) < 0)
+				return -1;
+			cw_catalog_set_generation(c, generation);
+		} else if (!m->is_void) {
 			atomic_fetch_add(&build->moved, 1);
+		}
 		return 0;
 	default:
 		return -1;
@@ -709,6 +719,24 @@ whole_max(const struct cw_build *build)
 	return capacity - capacity / 32;
 }
 
+/*
+ * Dovecot's index log may ask for an expunge, as MOVE does, of which the
+ * listing of the messages knows nothing yet.  A Dovecot that is started on such
+ * a pair carries it out: the message is gone from the old folder, and is not in
+ * the new one.  Without an index it makes another from what is there.  So one
+ * that was touched since the scan began is left out.
+ */
+static bool
+is_late_index(const struct cw_builder *b, const struct cw_entry *found)
+{
+	static const char prefix[] = "dovecot.index";
+
+	return found->class == CW_MAIL_CONTROL &&
+	       found->name_len >= sizeof(prefix) - 1 &&
+	       memcmp(found->name, prefix, sizeof(prefix) - 1) == 0 &&
+	       found->mtime_ns >= b->build->scan_began_ns;
+}
+
 /* Ends the file's digest and tells what was found. */
 static void
 mark_file(struct cw_builder *b, struct cw_entry *found,
@@ -739,6 +767,10 @@ mark_file(struct cw_builder *b, struct cw_entry *found,
 		atomic_fetch_add(&b->build->moving, 1);
 	} else {
 		m->is_void = has_moved;
+	}
+	if (why->code == CW_OK && is_late_index(b, found)) {
+		m->is_void = m->is_late = true;
+		m->has_changed = false;
 	}
 }
 

@@ -35,6 +35,7 @@ struct cw_build {
 	const struct cw_age_recipient *recipients;
 	size_t recipient_count;
 	uint64_t volume_size;
+	int64_t scan_began_ns; /* the scan that this pass packs after */
 	/* A file that will not hold still is packed as it was read. */
 	bool accept_moving;
 	struct cw_progress *progress;

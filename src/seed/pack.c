@@ -390,7 +390,12 @@ scan(struct pack *p, struct cw_error *err)
 	    .progress = p->o->progress,
 	};
 	struct cw_scan_result result;
+	struct timespec now;
 
+	/* What stamps files: it may be a tick behind. */
+	clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	p->build.scan_began_ns =
+	    (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	cw_progress_start(p->o->progress, "scanning", 0, 0);
 	return cw_scan(p->o->catalog, p->o->roots, p->o->root_count, &options,
 	    &result, err);
