@@ -9,7 +9,7 @@ set -u
 cd "$(dirname "$0")/.." || exit 1
 . tests/setup.sh
 here=$cw_root/tests/scenario
-export LC_ALL=C.UTF-8 TZ=UTC
+export LC_ALL=C.UTF-8 TZ=UTC PYTHONDONTWRITEBYTECODE=1
 unset CAUSEWAY_PASSPHRASE
 
 if [ "$(id -u)" -ne 0 ]; then

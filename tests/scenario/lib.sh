@@ -15,7 +15,7 @@ set -u
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 : "${CAUSEWAY:=$root/build/release/causeway}"
-export LC_ALL=C.UTF-8 TZ=UTC
+export LC_ALL=C.UTF-8 TZ=UTC PYTHONDONTWRITEBYTECODE=1
 unset CAUSEWAY_PASSPHRASE
 
 # Unix sockets live below $tmp, and their paths may hold 107 bytes only.
