@@ -5,6 +5,8 @@
 #include "formats/zframe/layout.h"
 
 #include <assert.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
@@ -16,14 +18,38 @@
 #define LONG_SPACE  (256u << 10)
 #define LONG_FLUSH  (256u << 10)
 
+/* How a SHORT frame of no asked-for level is made, see SPEC.md, Choices. */
+#define SHORT_LEVEL	2
+#define SHORT_WINDOW	22
+#define SHORT_HASH	17
+#define SHORT_MIN_MATCH 6
+
 /* Frame header, end, and ZSTD_COMPRESSBOUND's allowance, rounded up. */
 #define FRAME_WORST 128u
 /* What a LONG frame may have taken in and not yet given out: two blocks. */
 #define LONG_UNSEEN (2u * ((128u << 10) + FRAME_WORST))
 
+/*
+ * One SHORT frame at a time is compressed by a thread of its own while the
+ * next one fills, so that one stream keeps two cores busy.
+ */
+struct job {
+	pthread_mutex_t lock;
+	pthread_cond_t changed;
+	pthread_t thread;
+	bool has_thread;
+	bool is_ending;
+	bool is_waiting; /* there is something to compress, or being so */
+	uint8_t *in;
+	size_t size;  /* of in; 0: the writer has got the last result */
+	uint8_t *out; /* bound bytes */
+	size_t bound;
+	size_t result; /* what zstd said */
+};
+
 struct cw_zframe_writer {
-	int level;
-	ZSTD_CCtx *short_ctx;
+	ZSTD_CCtx *short_ctx; /* the job's while one waits */
+	struct job job;
 	ZSTD_CCtx *long_ctx; /* NULL until needed */
 	cw_zframe_sink_fn *sink;
 	void *arg;
@@ -33,6 +59,7 @@ struct cw_zframe_writer {
 	uint64_t content;  /* of the open frame */
 	uint64_t packed;   /* of the open frame, LONG only */
 	uint8_t *in;	   /* CW_ZFRAME_SHORT_MAX: content of a SHORT frame */
+	uint8_t *other;	   /* the same, of the job; NULL until needed */
 	struct cw_buf out; /* what the sink has not got */
 	uint64_t written;
 
@@ -69,19 +96,118 @@ context(int level)
 	return ctx;
 }
 
+/* ---- the job ---- */
+
+static void *
+compress(void *arg)
+{
+	struct cw_zframe_writer *w = arg;
+	struct job *j = &w->job;
+
+	pthread_mutex_lock(&j->lock);
+	for (;;) {
+		size_t result;
+
+		while (!j->is_waiting && !j->is_ending)
+			pthread_cond_wait(&j->changed, &j->lock);
+		if (j->is_ending)
+			break;
+		pthread_mutex_unlock(&j->lock);
+		result = ZSTD_compress2(
+		    w->short_ctx, j->out, j->bound, j->in, j->size);
+		pthread_mutex_lock(&j->lock);
+		j->result = result;
+		j->is_waiting = false;
+		pthread_cond_broadcast(&j->changed);
+	}
+	pthread_mutex_unlock(&j->lock);
+	return NULL;
+}
+
+/*
+ * Begins with the content of `in`, in the background if there is a thread to
+ * be had.  Signals are for the thread of the program that expects them.
+ */
+static void
+begin_job(struct cw_zframe_writer *w, bool in_background)
+{
+	struct job *j = &w->job;
+	sigset_t all, old;
+
+	assert(j->size == 0);
+	if (in_background && !j->has_thread) {
+		sigfillset(&all);
+		pthread_sigmask(SIG_SETMASK, &all, &old);
+		j->has_thread =
+		    pthread_create(&j->thread, NULL, compress, w) == 0;
+		pthread_sigmask(SIG_SETMASK, &old, NULL);
+	}
+	j->in = w->in;
+	j->size = (size_t)w->content;
+	if (!in_background || !j->has_thread) {
+		j->result = ZSTD_compress2(
+		    w->short_ctx, j->out, j->bound, j->in, j->size);
+		return;
+	}
+	w->in = w->other == NULL ? cw_malloc(CW_ZFRAME_SHORT_MAX) : w->other;
+	w->other = j->in;
+	pthread_mutex_lock(&j->lock);
+	j->is_waiting = true;
+	pthread_cond_broadcast(&j->changed);
+	pthread_mutex_unlock(&j->lock);
+}
+
+/* Waits for the job, if there is one. */
+static void
+await_job(struct cw_zframe_writer *w)
+{
+	struct job *j = &w->job;
+
+	if (j->size == 0)
+		return;
+	pthread_mutex_lock(&j->lock);
+	while (j->is_waiting)
+		pthread_cond_wait(&j->changed, &j->lock);
+	pthread_mutex_unlock(&j->lock);
+}
+
+static void
+end_job(struct job *j)
+{
+	if (j->has_thread) {
+		pthread_mutex_lock(&j->lock);
+		while (j->is_waiting)
+			pthread_cond_wait(&j->changed, &j->lock);
+		j->is_ending = true;
+		pthread_cond_broadcast(&j->changed);
+		pthread_mutex_unlock(&j->lock);
+		pthread_join(j->thread, NULL);
+	}
+	pthread_cond_destroy(&j->changed);
+	pthread_mutex_destroy(&j->lock);
+}
+
+/* ---- the writer ---- */
+
 struct cw_zframe_writer *
 cw_zframe_writer_new(int level)
 {
 	struct cw_zframe_writer *w = cw_calloc(1, sizeof(*w));
 
-	if (level == 0)
-		level = CW_ZFRAME_LEVEL;
 	if (level > 19)
 		level = 19;
-	if (level < 1)
+	if (level < 0)
 		level = 1;
-	w->level = level;
-	w->short_ctx = context(level);
+	w->short_ctx = context(level == 0 ? SHORT_LEVEL : level);
+	if (level == 0) {
+		set(w->short_ctx, ZSTD_c_windowLog, SHORT_WINDOW);
+		set(w->short_ctx, ZSTD_c_hashLog, SHORT_HASH);
+		set(w->short_ctx, ZSTD_c_minMatch, SHORT_MIN_MATCH);
+	}
+	pthread_mutex_init(&w->job.lock, NULL);
+	pthread_cond_init(&w->job.changed, NULL);
+	w->job.bound = ZSTD_compressBound(CW_ZFRAME_SHORT_MAX);
+	w->job.out = cw_malloc(w->job.bound);
 	w->in = cw_malloc(CW_ZFRAME_SHORT_MAX);
 	return w;
 }
@@ -91,9 +217,12 @@ cw_zframe_writer_free(struct cw_zframe_writer *w)
 {
 	if (w == NULL)
 		return;
+	end_job(&w->job);
 	ZSTD_freeCCtx(w->short_ctx);
 	ZSTD_freeCCtx(w->long_ctx);
+	free(w->job.out);
 	free(w->in);
+	free(w->other);
 	free(w->entries);
 	cw_buf_free(&w->out);
 	free(w);
@@ -102,6 +231,8 @@ cw_zframe_writer_free(struct cw_zframe_writer *w)
 void
 cw_zframe_start(struct cw_zframe_writer *w, cw_zframe_sink_fn *sink, void *arg)
 {
+	await_job(w);
+	w->job.size = 0;
 	w->sink = sink;
 	w->arg = arg;
 	w->is_open = false;
@@ -206,19 +337,38 @@ cw_zframe_begin(
 	return 0;
 }
 
+/* Waits for the SHORT frame that is being compressed, and gives it. */
 static int
-end_short(struct cw_zframe_writer *w, struct cw_error *err)
+collect(struct cw_zframe_writer *w, struct cw_error *err)
 {
-	size_t size = (size_t)w->content;
-	size_t bound = ZSTD_compressBound(size);
-	uint8_t *to = cw_buf_reserve(&w->out, bound);
-	size_t r = ZSTD_compress2(w->short_ctx, to, bound, w->in, size);
+	struct job *j = &w->job;
+	size_t size = j->size, packed;
 
-	if (ZSTD_isError(r))
-		return failed(r, err);
-	if (record(w, r, size, err) < 0)
+	if (size == 0)
+		return 0;
+	await_job(w);
+	packed = j->result;
+	j->size = 0;
+	if (ZSTD_isError(packed))
+		return failed(packed, err);
+	if (record(w, packed, size, err) < 0)
 		return -1;
-	return give(w, r, 0, err);
+	if (!w->is_held && w->out.len == 0) {
+		w->written += packed;
+		return w->sink(w->arg, j->out, packed, err);
+	}
+	memcpy(cw_buf_reserve(&w->out, packed), j->out, packed);
+	return give(w, packed, 0, err);
+}
+
+/* The open frame, which is SHORT and not empty, becomes the job. */
+static int
+end_short(struct cw_zframe_writer *w, bool in_background, struct cw_error *err)
+{
+	if (collect(w, err) < 0)
+		return -1;
+	begin_job(w, in_background);
+	return in_background ? 0 : collect(w, err);
 }
 
 static int
@@ -242,20 +392,24 @@ feed_long(struct cw_zframe_writer *w, const void *data, size_t len,
 	return 0;
 }
 
-int
-cw_zframe_end(struct cw_zframe_writer *w, struct cw_error *err)
+static int
+end(struct cw_zframe_writer *w, bool in_background, struct cw_error *err)
 {
-	if (!w->is_open)
-		return 0;
 	w->is_open = false;
 	if (w->content == 0)
-		return 0;
+		return collect(w, err);
 	if (w->kind == CW_ZFRAME_SHORT)
-		return end_short(w, err);
+		return end_short(w, in_background, err);
 	if (feed_long(w, NULL, 0, ZSTD_e_end, err) < 0 ||
 	    record(w, w->packed, w->content, err) < 0)
 		return -1;
 	return give(w, 0, 0, err);
+}
+
+int
+cw_zframe_end(struct cw_zframe_writer *w, struct cw_error *err)
+{
+	return w->is_open ? end(w, false, err) : 0;
 }
 
 static uint64_t
@@ -287,7 +441,7 @@ cw_zframe_write(struct cw_zframe_writer *w, const void *data, size_t len,
 		from += n;
 		len -= n;
 		if (w->content == frame_max(w) &&
-		    (cw_zframe_end(w, err) < 0 ||
+		    (end(w, true, err) < 0 ||
 			cw_zframe_begin(w, w->kind, err) < 0))
 			return -1;
 	}
@@ -334,6 +488,8 @@ void
 cw_zframe_drop(struct cw_zframe_writer *w)
 {
 	assert(w->is_held);
+	await_job(w);
+	w->job.size = 0;
 	w->is_open = false;
 	w->is_held = false;
 	w->is_over = false;
@@ -353,6 +509,7 @@ cw_zframe_worst(const struct cw_zframe_writer *w, uint64_t more)
 {
 	uint64_t content = more, frames;
 
+	content += w->job.size;
 	if (w->is_open && w->kind == CW_ZFRAME_SHORT)
 		content += w->content;
 	else if (w->is_open)

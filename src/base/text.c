@@ -6,10 +6,10 @@
 #include <string.h>
 #include <time.h>
 
-/* Bytes of the valid UTF-8 sequence at text that may be printed, or 0. */
-static size_t
-printable(const uint8_t *text, size_t len)
+size_t
+cw_text_printable(const char *at, size_t len)
 {
+	const uint8_t *text = (const uint8_t *)at;
 	uint32_t point;
 	size_t need;
 
@@ -49,7 +49,7 @@ cw_text_quote(const char *name, size_t len, char out[CW_QUOTE_MAX])
 	size_t at = 0;
 
 	for (size_t i = 0; i < len;) {
-		size_t n = printable(bytes + i, len - i);
+		size_t n = cw_text_printable(name + i, len - i);
 
 		/* Room for the longest piece, the dots and the NUL. */
 		if (at + 4 + 3 + 1 > CW_QUOTE_MAX) {

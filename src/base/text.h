@@ -17,6 +17,12 @@
  */
 void cw_text_quote(const char *name, size_t len, char out[CW_QUOTE_MAX]);
 
+/*
+ * Bytes of the UTF-8 sequence at text (len > 0) that may be shown as it is; 0
+ * for controls, marks that turn the direction of a line, and what is no UTF-8.
+ */
+size_t cw_text_printable(const char *text, size_t len);
+
 /* "1.64 GB" (powers of ten), "12 s", "3 min 20 s". */
 #define CW_TEXT_MAX 32u
 void cw_text_bytes(uint64_t bytes, char out[CW_TEXT_MAX]);

@@ -13,6 +13,7 @@
 #include "base/progress.h"
 #include "formats/age/age.h"
 #include "seed/finisher.h"
+#include "seed/missing.h"
 #include "seed/queue.h"
 #include "seed/source.h"
 #include "seed/target.h"
@@ -38,6 +39,8 @@ struct cw_build {
 	int64_t scan_began_ns; /* the scan that this pass packs after */
 	/* A file that will not hold still is packed as it was read. */
 	bool accept_moving;
+	/* Takes what can't be opened any more; NULL: the next pass does. */
+	struct cw_missing *missing;
 	struct cw_progress *progress;
 
 	pthread_mutex_t catalog_lock;
@@ -67,6 +70,12 @@ void cw_builder_free(struct cw_builder *b); /* NULL is allowed */
  * pass.  Failure stops the queue for all.
  */
 int cw_builder_run(struct cw_builder *b, struct cw_error *err);
+
+/*
+ * When all have run: packs what is found again of build->missing, whose files
+ * then tell what became of them.
+ */
+int cw_builder_chase(struct cw_builder *b, struct cw_error *err);
 
 /* The number of the open volume, 0 if there is none. */
 uint32_t cw_builder_volume(const struct cw_builder *b);

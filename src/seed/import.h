@@ -24,6 +24,7 @@
 #define CW_NOTE_IMPORT_SEED	  "import.seed"	      /* hex id */
 #define CW_NOTE_IMPORT_STATE	  "import.state"      /* running, ended */
 #define CW_NOTE_IMPORT_GENERATION "import.generation" /* of the manifest */
+#define CW_NOTE_IMPORT_TIME	  "import.time" /* its, since 1970 */
 #define CW_NOTE_IMPORT_AWAITED	  "import.awaited"    /* volumes: "3 7" */
 
 struct cw_import_root {

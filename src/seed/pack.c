@@ -23,13 +23,17 @@
 #include <unistd.h>
 
 /*
- * Closing passes end when one has packed no more than this, all of it as it
- * was found: what changes later is the next generation's.
+ * Closing passes end when one misses nothing that it must have, and has packed
+ * no more than this; or not much less than the one before, since the store
+ * then changes as fast as it is packed.  What changes later is the next
+ * generation's.
  */
 #define CLOSING_SMALL 256u
 /* From this pass on, files that never hold still are packed as they are. */
 #define PASS_MOVING 4u
-#define PASSES_MAX  100u
+/* From this pass on, what is not found again is believed to be gone. */
+#define PASS_GONE      8u
+#define PASSES_MAX     100u
 #define BUILDERS_USUAL 4u
 
 struct pack {
@@ -42,6 +46,7 @@ struct pack {
 	unsigned builder_count;
 	struct cw_builder *builders[CW_BUILDERS_MAX];
 	struct cw_source_root *roots;
+	struct cw_missing *missing;
 };
 
 /* ---- the beginning: which seed, which media ---- */
@@ -56,8 +61,8 @@ seed_path(const struct pack *p, const uint8_t *seed_id)
 }
 
 static int
-open_seed_dir(struct pack *p, const uint8_t *seed_id, bool make,
-    struct cw_error *err)
+open_seed_dir(
+    struct pack *p, const uint8_t *seed_id, bool make, struct cw_error *err)
 {
 	char *path = seed_path(p, seed_id);
 	int ret = 0;
@@ -67,9 +72,9 @@ open_seed_dir(struct pack *p, const uint8_t *seed_id, bool make,
 	if (ret == 0) {
 		p->seed_dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 		if (p->seed_dir < 0)
-			ret = errno == ENOENT ?
-			    1 :
-			    cw_error_errno(err, "cannot open %s", path);
+			ret = errno == ENOENT
+				  ? 1
+				  : cw_error_errno(err, "cannot open %s", path);
 	}
 	free(path);
 	return ret;
@@ -81,12 +86,12 @@ check_resume(const struct pack *p, struct cw_error *err)
 	const struct cw_pack_options *o = p->o;
 	const struct cw_ledger *l = &p->ledger;
 	bool is_same = strcmp(l->peer, o->peer) == 0 &&
-	    l->recipient_count == o->recipient_count;
+		       l->recipient_count == o->recipient_count;
 	char id[CW_SEED_ID_TEXT];
 
 	for (size_t i = 0; i < o->recipient_count && is_same; i++)
-		is_same = memcmp(l->recipients[i], o->recipients[i].point,
-			      32) == 0;
+		is_same =
+		    memcmp(l->recipients[i], o->recipients[i].point, 32) == 0;
 	cw_hex_encode(l->seed_id, CW_SEED_ID_SIZE, id);
 	if (!is_same)
 		return cw_error_set(err, CW_ERR_REFUSED,
@@ -149,8 +154,8 @@ begin(struct pack *p, struct cw_error *err)
 	(void)snprintf(l->peer, sizeof(l->peer), "%s", o->peer);
 	l->time = (int64_t)time(NULL);
 	l->generation = cw_catalog_info(o->catalog)->generation;
-	l->volume_size = o->volume_size == 0 ? CW_VOLUME_SIZE_DEFAULT :
-					       o->volume_size;
+	l->volume_size =
+	    o->volume_size == 0 ? CW_VOLUME_SIZE_DEFAULT : o->volume_size;
 	for (size_t i = 0; i < o->recipient_count; i++)
 		memcpy(l->recipients[i], o->recipients[i].point, 32);
 	l->recipient_count = (uint32_t)o->recipient_count;
@@ -179,9 +184,9 @@ is_there(const struct cw_target_medium *m, const struct cw_ledger_volume *v)
 	if (fstatat(m->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 		return S_ISREG(st.st_mode) && (uint64_t)st.st_size == v->size;
 	return fstatat(m->folder, temporary, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	    S_ISREG(st.st_mode) && (uint64_t)st.st_size == v->size &&
-	    renameat(m->folder, temporary, m->folder, name) == 0 &&
-	    cw_sync(m->folder, NULL) == 0;
+	       S_ISREG(st.st_mode) && (uint64_t)st.st_size == v->size &&
+	       renameat(m->folder, temporary, m->folder, name) == 0 &&
+	       cw_sync(m->folder, NULL) == 0;
 }
 
 /* Volumes that the ledger has, but their medium, which is here, has not. */
@@ -220,8 +225,8 @@ open_media(struct pack *p, struct cw_error *err)
 	kept = cw_calloc(p->ledger.volume_count, sizeof(*kept));
 	for (size_t i = 0; i < p->ledger.volume_count; i++)
 		kept[i] = p->ledger.volumes[i].number;
-	ret = cw_catalog_keep_volumes(p->o->catalog, kept,
-	    p->ledger.volume_count, err);
+	ret = cw_catalog_keep_volumes(
+	    p->o->catalog, kept, p->ledger.volume_count, err);
 	free(kept);
 	return ret;
 }
@@ -252,9 +257,9 @@ hire(struct pack *p, struct cw_error *err)
 	struct cw_build *b = &p->build;
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
 
-	p->builder_count = o->builders != 0 ? o->builders :
-	    cores < 1			    ? 1 :
-					      (unsigned)cores;
+	p->builder_count = o->builders != 0 ? o->builders
+			   : cores < 1	    ? 1
+					    : (unsigned)cores;
 	/* Each takes some 40 MB: 256 MiB must do, unless told otherwise. */
 	if (o->builders == 0 && p->builder_count > BUILDERS_USUAL)
 		p->builder_count = BUILDERS_USUAL;
@@ -344,8 +349,8 @@ settle(struct pack *p, bool *has_dropped, struct cw_error *err)
 			first = b;
 			continue;
 		}
-		late = cw_builder_volume(b) > cw_builder_volume(first) ? b :
-									 first;
+		late =
+		    cw_builder_volume(b) > cw_builder_volume(first) ? b : first;
 		first = late == b ? first : b;
 		if (cw_builder_drop_volume(late, err) < 0)
 			return -1;
@@ -394,26 +399,110 @@ scan(struct pack *p, struct cw_error *err)
 
 	/* What stamps files: it may be a tick behind. */
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	p->build.scan_began_ns =
-	    (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	p->build.scan_began_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	cw_progress_start(p->o->progress, "scanning", 0, 0);
 	return cw_scan(p->o->catalog, p->o->roots, p->o->root_count, &options,
 	    &result, err);
 }
 
 /*
- * Packs what waits, over and over, until a pass finds little and loses
- * nothing.
+ * Does the next pass have to look where this file is now?  Not if it is newer
+ * than the seed, which then need not hold it.  (A time that is still to come
+ * was set by somebody: it says nothing.)
+ */
+static bool
+must_wait(const struct pack *p, const struct cw_missing_file *f, unsigned pass)
+{
+	const struct cw_entry *row = &f->row;
+
+	if (f->fate == CW_MISSING_FOUND || f->fate == CW_MISSING_TWICE ||
+	    pass >= PASS_GONE)
+		return false;
+	return row->mtime_ns < p->ledger.time * 1000000000 ||
+	       row->mtime_ns > p->build.scan_began_ns;
+}
+
+/* Takes the rows off that are missing for good, or that sync will bring. */
+static int
+forget_missing(struct pack *p, unsigned pass, struct cw_error *err)
+{
+	struct cw_catalog *c = p->o->catalog;
+	uint64_t generation = cw_catalog_info(c)->generation + 1;
+	const struct cw_missing_file *files;
+	size_t count, removed = 0;
+	int ret;
+
+	files = cw_missing_files(p->missing, &count);
+	ret = cw_catalog_begin(c, err);
+	for (size_t i = 0; i < count && ret == 0; i++) {
+		const struct cw_entry *row = &files[i].row;
+
+		if (files[i].fate == CW_MISSING_FOUND)
+			continue;
+		if (must_wait(p, &files[i], pass)) {
+			p->build.moved++;
+			continue;
+		}
+		ret = cw_catalog_remove(
+		    c, row->dir, row->name, row->name_len, generation, err);
+		removed++;
+	}
+	if (removed > 0)
+		cw_catalog_set_generation(c, generation);
+	if (ret == 0)
+		ret = cw_catalog_commit(c, err);
+	if (ret < 0)
+		cw_catalog_rollback(c);
+	return ret;
+}
+
+/* The builder with the open volume of the lowest number, or any. */
+static struct cw_builder *
+first_builder(const struct pack *p)
+{
+	struct cw_builder *first = NULL;
+
+	for (unsigned i = 0; i < p->builder_count; i++) {
+		struct cw_builder *b = p->builders[i];
+
+		if (cw_builder_volume(b) != 0 &&
+		    (first == NULL ||
+			cw_builder_volume(b) < cw_builder_volume(first)))
+			first = b;
+	}
+	return first != NULL ? first : p->builders[0];
+}
+
+/* What could not be opened under the name it was listed with. */
+static int
+find_missing(struct pack *p, unsigned pass, struct cw_error *err)
+{
+	size_t count;
+
+	(void)cw_missing_files(p->missing, &count);
+	if (count == 0)
+		return 0;
+	if (cw_builder_chase(first_builder(p), err) < 0 ||
+	    forget_missing(p, pass, err) < 0)
+		return -1;
+	cw_missing_reset(p->missing);
+	return 0;
+}
+
+/*
+ * Packs what waits, over and over, until a pass finds little, or as much as
+ * the one before, and loses nothing.
  */
 static int
 run_passes(struct pack *p, struct cw_error *err)
 {
 	struct cw_build *b = &p->build;
+	uint64_t before = UINT64_MAX; /* entries that the last pass packed */
 
 	for (unsigned pass = 0; pass < PASSES_MAX; pass++) {
 		uint64_t entries, bytes, packed = b->packed, moved = b->moved;
 		uint64_t unreadable = b->unreadable;
-		bool has_dropped, has_lost;
+		bool has_dropped, has_lost, is_small;
 
 		if (pass > 0 && scan(p, err) < 0)
 			return -1;
@@ -423,14 +512,21 @@ run_passes(struct pack *p, struct cw_error *err)
 		p->result->passes++;
 		cw_progress_start(p->o->progress, "packing", bytes, entries);
 		b->accept_moving = pass >= PASS_MOVING;
+		/* After the first pass all is looked at again anyway. */
+		b->missing = pass == 0 ? NULL : p->missing;
 		if (run_builders(p, bytes, err) < 0 ||
+		    find_missing(p, pass, err) < 0 ||
 		    settle(p, &has_dropped, err) < 0 ||
 		    drain(p, &has_lost, err) < 0)
 			return -1;
-		if (pass == 0 && entries > 0)
+		if (pass == 0 && entries > 0) {
+			before = b->packed - packed;
 			continue;
-		if (has_dropped || has_lost || b->moved != moved ||
-		    b->packed - packed > CLOSING_SMALL)
+		}
+		packed = b->packed - packed;
+		is_small = packed <= CLOSING_SMALL || packed > before / 2;
+		before = packed;
+		if (has_dropped || has_lost || b->moved != moved || !is_small)
 			continue;
 		p->result->unreadable = b->unreadable - unreadable;
 		p->result->first_unreadable = b->first_unreadable;
@@ -462,8 +558,8 @@ pack(struct pack *p, struct cw_error *err)
 	    run_passes(p, err) < 0)
 		return -1;
 	cw_progress_start(p->o->progress, "closing", 0, 0);
-	if (cw_finish(p->o, &p->ledger, p->target, p->seed_dir, p->result,
-		err) < 0)
+	if (cw_finish(
+		p->o, &p->ledger, p->target, p->seed_dir, p->result, err) < 0)
 		return -1;
 	p->result->generation = p->ledger.generation;
 	p->result->entries = cw_catalog_info(p->o->catalog)->entries;
@@ -486,6 +582,7 @@ cw_pack(const struct cw_pack_options *options, struct cw_pack_result *result,
 	p->result = result;
 	p->seed_dir = -1;
 	p->ledger.fd = -1;
+	p->missing = cw_missing_new();
 	pthread_mutex_init(&p->build.catalog_lock, NULL);
 	pthread_mutex_init(&p->build.number_lock, NULL);
 
@@ -495,6 +592,7 @@ cw_pack(const struct cw_pack_options *options, struct cw_pack_result *result,
 		cw_builder_free(p->builders[i]);
 	cw_finisher_free(p->build.finisher);
 	cw_queue_free(p->build.queue);
+	cw_missing_free(p->missing);
 	free(p->build.free_numbers);
 	cw_target_free(p->target);
 	cw_ledger_close(&p->ledger);

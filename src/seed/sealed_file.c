@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Makes 2% less of a catalog than what is best for mail. */
+#define LEVEL 3
+
 struct sealer {
 	struct cw_age_seal *seal;
 	int fd;
@@ -79,7 +82,7 @@ cw_sealed_file_write(int plain_fd, int out_fd,
     const struct cw_age_recipient *recipients, size_t count,
     struct cw_error *err)
 {
-	struct cw_zframe_writer *w = cw_zframe_writer_new(0);
+	struct cw_zframe_writer *w = cw_zframe_writer_new(LEVEL);
 	struct sealer *s = cw_calloc(1, sizeof(*s));
 	const uint8_t *header;
 	uint64_t size, plain;

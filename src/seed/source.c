@@ -149,6 +149,20 @@ fail:
 	return -1;
 }
 
+int
+cw_source_is_packed(struct cw_source *s, const char *path,
+    const struct stat *st, struct cw_error *err)
+{
+	struct cw_entry e;
+	int ret =
+	    cw_catalog_lookup_path(s->catalog, path, strlen(path), &e, err);
+
+	if (ret < 0)
+		return -1;
+	return ret == 0 && e.kind == CW_KIND_FILE && e.ino == st->st_ino &&
+	    e.volume != 0;
+}
+
 static int64_t
 nanoseconds(struct timespec t)
 {

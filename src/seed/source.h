@@ -34,6 +34,13 @@ int cw_source_path(struct cw_source *s, const struct cw_entry *e,
 int cw_source_open(struct cw_source *s, const struct cw_entry *e, int *fd,
     struct stat *st, struct cw_error *err);
 
+/*
+ * Is this very file packed under this path ("root/a/name")?  1, 0; -1 on
+ * error.  What was told to the catalog and committed counts.
+ */
+int cw_source_is_packed(struct cw_source *s, const char *path,
+    const struct stat *st, struct cw_error *err);
+
 /* Writes what stat says into an entry: size, times, mode, inode. */
 void cw_source_note(struct cw_entry *e, const struct stat *st);
 /* Whether size, times and inode are those of the entry. */

@@ -32,6 +32,7 @@ catalog_new(const char *path)
 
 	pthread_once(&once, configure);
 	c->path = cw_strdup(path);
+	c->version = CATALOG_VERSION;
 	c->path_dir = -1;
 	c->found_dir = -1;
 	c->sum_dir = -1;
@@ -66,43 +67,63 @@ cw_catalog_close(struct cw_catalog *c)
 	free(c);
 }
 
+/* A number that moves with every commit of another connection. */
+static int
+data_version(struct cw_catalog *c, int64_t *out, struct cw_error *err)
+{
+	sqlite3_stmt *st = catalog_stmt(c, ST_DATA_VERSION, err);
+	int ret = 0;
+
+	if (st == NULL)
+		return -1;
+	if (sqlite3_step(st) == SQLITE_ROW)
+		*out = sqlite3_column_int64(st, 0);
+	else
+		ret = catalog_fail(c, "read", err);
+	sqlite3_reset(st);
+	return ret;
+}
+
 /* All as of one commit: a transaction holds the snapshot. */
 int
 catalog_load_all(struct cw_catalog *c, struct cw_error *err)
 {
+	bool mine;
 	int ret = -1;
 
-	if (cw_crypto_init(err) < 0 ||
-	    (!c->in_tx && catalog_exec(c, "BEGIN", err) < 0))
+	if (cw_crypto_init(err) < 0 || catalog_hold_own(c, &mine, err) < 0)
 		return -1;
 	if (catalog_load_info(c, err) == 0 &&
-	    catalog_load_owners(c, err) == 0 && catalog_load_roots(c, err) == 0)
+	    catalog_load_owners(c, err) == 0 &&
+	    catalog_load_roots(c, err) == 0 &&
+	    data_version(c, &c->data_version, err) == 0)
 		ret = 0;
-	if (!c->in_tx) {
-		sqlite3_exec(c->db, "COMMIT", NULL, NULL, NULL);
+	if (mine)
+		cw_catalog_release(c);
+	if (!c->in_tx)
 		c->owners_committed = c->owner_count;
-	}
 	return ret;
 }
 
-static int
-fill_new(struct cw_catalog *c, const char *store_name, struct cw_error *err)
-{
-	uint8_t id[CW_STORE_ID_SIZE], key[CW_STATE_KEY_SIZE];
-	sqlite3_stmt *st;
-	int ret;
+/* What a store is, wherever a copy of it lies. */
+struct birth {
+	const char *name;
+	uint8_t id[CW_STORE_ID_SIZE];
+	uint8_t key[CW_STATE_KEY_SIZE];
+};
 
-	cw_random(id, sizeof(id));
-	cw_random_secret(key, sizeof(key));
-	ret = catalog_meta_put(c, "store_id", id, sizeof(id), 0, err);
-	if (ret == 0)
-		ret =
-		    catalog_meta_put(c, "state_key", key, sizeof(key), 0, err);
-	explicit_bzero(key, sizeof(key));
-	if (ret < 0 || (st = catalog_stmt(c, ST_META_PUT, err)) == NULL)
+static int
+fill_new(struct cw_catalog *c, const struct birth *b, struct cw_error *err)
+{
+	sqlite3_stmt *st;
+
+	if (catalog_meta_put(c, "store_id", b->id, sizeof(b->id), 0, err) < 0 ||
+	    catalog_meta_put(c, "state_key", b->key, sizeof(b->key), 0, err) <
+		0 ||
+	    (st = catalog_stmt(c, ST_META_PUT, err)) == NULL)
 		return -1;
 	sqlite3_bind_text(st, 1, "name", -1, SQLITE_STATIC);
-	sqlite3_bind_text(st, 2, store_name, -1, SQLITE_STATIC);
+	sqlite3_bind_text(st, 2, b->name, -1, SQLITE_STATIC);
 	if (catalog_run(c, st, err) < 0)
 		return -1;
 	c->info.epoch = 1;
@@ -113,21 +134,18 @@ fill_new(struct cw_catalog *c, const char *store_name, struct cw_error *err)
 	    c, "INSERT INTO dir VALUES(0,-1,x'',zeroblob(32),0,0)", err);
 }
 
-int
-cw_catalog_create(
-    const char *path, const char *store_name, struct cw_error *err)
+static int
+create(const char *path, const struct birth *b, struct cw_error *err)
 {
 	struct cw_catalog *c = catalog_new(path);
 	char *fresh = cw_asprintf("%s.new", path);
 	bool made = false;
 	int ret = -1;
 
-	if (cw_crypto_init(err) < 0)
-		goto out;
-	if (!cw_name_is_safe(store_name, strlen(store_name)) ||
-	    strlen(store_name) > CW_STORE_NAME_MAX) {
+	if (!cw_name_is_safe(b->name, strlen(b->name)) ||
+	    strlen(b->name) > CW_STORE_NAME_MAX) {
 		cw_error_set(
-		    err, CW_ERR_USAGE, "%s is no name for a store", store_name);
+		    err, CW_ERR_USAGE, "%s is no name for a store", b->name);
 		goto out;
 	}
 	if (access(path, F_OK) == 0) {
@@ -149,8 +167,7 @@ cw_catalog_create(
 		err) < 0 ||
 	    schema_create(c->db, err) < 0 ||
 	    catalog_exec(c, "BEGIN IMMEDIATE", err) < 0 ||
-	    fill_new(c, store_name, err) < 0 ||
-	    catalog_exec(c, "COMMIT", err) < 0)
+	    fill_new(c, b, err) < 0 || catalog_exec(c, "COMMIT", err) < 0)
 		goto out;
 	for (int i = 0; i < ST_COUNT; i++) {
 		sqlite3_finalize(c->st[i]);
@@ -171,6 +188,39 @@ out:
 	return ret;
 }
 
+int
+cw_catalog_create(
+    const char *path, const char *store_name, struct cw_error *err)
+{
+	struct birth b = {.name = store_name};
+	int ret;
+
+	if (cw_crypto_init(err) < 0)
+		return -1;
+	cw_random(b.id, sizeof(b.id));
+	cw_random_secret(b.key, sizeof(b.key));
+	ret = create(path, &b, err);
+	explicit_bzero(&b, sizeof(b));
+	return ret;
+}
+
+int
+cw_catalog_create_replica(const char *path, const char *store_name,
+    const uint8_t store_id[CW_STORE_ID_SIZE],
+    const uint8_t state_key[CW_STATE_KEY_SIZE], struct cw_error *err)
+{
+	struct birth b = {.name = store_name};
+	int ret;
+
+	if (cw_crypto_init(err) < 0)
+		return -1;
+	memcpy(b.id, store_id, sizeof(b.id));
+	memcpy(b.key, state_key, sizeof(b.key));
+	ret = create(path, &b, err);
+	explicit_bzero(&b, sizeof(b));
+	return ret;
+}
+
 /*
  * FULL and not NORMAL: a commit is a promise (a volume that counts, a
  * generation a peer will hear of), and there are few of them.  The page cache
@@ -179,6 +229,8 @@ out:
  */
 static const char write_pragmas[] = "PRAGMA journal_mode=WAL;"
 				    "PRAGMA journal_size_limit=67108864;"
+				    /* 32 MiB: each costs two syncs. */
+				    "PRAGMA wal_autocheckpoint=4096;"
 				    "PRAGMA synchronous=FULL;"
 				    "PRAGMA temp_store=FILE;"
 				    "PRAGMA cache_size=-24576;"
@@ -218,7 +270,7 @@ cw_catalog_open(const char *path, enum cw_catalog_mode mode,
 			cw_error_context(err, "catalog %s", path);
 			goto fail;
 		}
-	} else if (schema_compare(c->db, path, err) < 0) {
+	} else if (schema_compare(c->db, path, false, &c->version, err) < 0) {
 		goto fail;
 	}
 	if (catalog_load_all(c, err) < 0)
@@ -246,6 +298,22 @@ cw_catalog_refresh(struct cw_catalog *c, struct cw_error *err)
 
 /* Transactions. */
 
+/* Counts and owners must be those that the transaction begins with. */
+static int
+catch_up(struct cw_catalog *c, struct cw_error *err)
+{
+	int64_t now;
+
+	if (data_version(c, &now, err) < 0)
+		return -1;
+	if (now == c->data_version)
+		return 0;
+	if (cw_catalog_refresh(c, err) < 0)
+		return -1;
+	c->owners_committed = c->owner_count;
+	return 0;
+}
+
 int
 cw_catalog_begin(struct cw_catalog *c, struct cw_error *err)
 {
@@ -255,6 +323,10 @@ cw_catalog_begin(struct cw_catalog *c, struct cw_error *err)
 	if (catalog_exec(c, "BEGIN IMMEDIATE", err) < 0)
 		return -1;
 	c->in_tx = true;
+	if (catch_up(c, err) < 0) {
+		cw_catalog_rollback(c);
+		return -1;
+	}
 	return 0;
 }
 
@@ -345,36 +417,6 @@ cw_catalog_start_seed(struct cw_catalog *c,
 }
 
 int
-cw_catalog_export(struct cw_catalog *c, const char *to, struct cw_error *err)
-{
-	sqlite3_stmt *st = NULL;
-	int ret = -1, fd;
-
-	if (access(to, F_OK) == 0)
-		return cw_error_set(
-		    err, CW_ERR_REFUSED, "%s is already there", to);
-	if (catalog_prepare(c, "VACUUM INTO ?1", &st, err) < 0)
-		return -1;
-	sqlite3_bind_text(st, 1, to, -1, SQLITE_STATIC);
-	if (sqlite3_step(st) != SQLITE_DONE) {
-		catalog_fail(c, "make a copy", err);
-		goto out;
-	}
-	/* VACUUM INTO does not sync what it wrote. */
-	if ((fd = open(to, O_RDONLY | O_CLOEXEC)) < 0) {
-		cw_error_errno(err, "cannot open %s", to);
-		goto out;
-	}
-	ret = cw_sync(fd, err);
-	cw_close(&fd);
-out:
-	sqlite3_finalize(st);
-	if (ret < 0)
-		(void)unlink(to);
-	return ret;
-}
-
-int
 cw_catalog_hold(struct cw_catalog *c, struct cw_error *err)
 {
 	return catalog_exec(c, "BEGIN", err);
@@ -385,4 +427,11 @@ cw_catalog_release(struct cw_catalog *c)
 {
 	if (!sqlite3_get_autocommit(c->db))
 		(void)sqlite3_exec(c->db, "COMMIT", NULL, NULL, NULL);
+}
+
+int
+catalog_hold_own(struct cw_catalog *c, bool *mine, struct cw_error *err)
+{
+	*mine = sqlite3_get_autocommit(c->db) != 0;
+	return *mine ? cw_catalog_hold(c, err) : 0;
 }

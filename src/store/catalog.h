@@ -3,9 +3,12 @@
  * store, the generation that last touched each, which volume of the current
  * seed holds it, and the sums of the state digest.  SPEC.md is its schema.
  *
- * A struct cw_catalog is for one thread at a time.  A thread that reads while
- * another writes opens the file a second time (WAL: readers see the last
- * commit and never wait).  One writer a catalog; the home's lock sees to it.
+ * A struct cw_catalog is for one thread at a time, and is not to be used on
+ * both sides of a fork.  A thread or process that reads while another writes
+ * opens the file a second time (WAL: readers see the last commit and do not
+ * wait for writers).  One writer a catalog; a lock of the caller's sees to it.
+ * Where two meet all the same, or where what a crash left has to be recovered,
+ * the second waits up to 20 seconds before it is CW_ERR_BUSY.
  *
  * Memory stays the same however large the store is.  Rows are checked when
  * they are read, also those of our own catalogs: a row that SPEC.md does not
@@ -43,6 +46,8 @@ struct cw_catalog_info {
 	uint64_t dirs;
 	uint64_t bytes;	  /* of files; hard links count each time */
 	uint64_t pending; /* files without a digest */
+	/* Deletions are complete only for generations above it; 0 at first. */
+	uint64_t floor;
 };
 
 /*
@@ -52,22 +57,34 @@ struct cw_catalog_info {
 int cw_catalog_create(
     const char *path, const char *store_name, struct cw_error *err);
 
+/*
+ * The same for a copy of a store that another site has: with its id and state
+ * key, generation 0, epoch 1, no entries.
+ */
+int cw_catalog_create_replica(const char *path, const char *store_name,
+    const uint8_t store_id[CW_STORE_ID_SIZE],
+    const uint8_t state_key[CW_STATE_KEY_SIZE], struct cw_error *err);
+
 enum cw_catalog_mode {
 	CW_CATALOG_READ,
 	CW_CATALOG_WRITE,
 };
 
-/* CW_ERR_MISSING if there is none, CW_ERR_UNSUPPORTED if it is newer. */
+/*
+ * CW_ERR_MISSING if there is none, CW_ERR_UNSUPPORTED if it is newer.  WRITE
+ * brings an older one up to this version; READ takes it as it is.
+ */
 int cw_catalog_open(const char *path, enum cw_catalog_mode mode,
     struct cw_catalog **out, struct cw_error *err);
 
 /*
  * Opens a catalog that came from media or a peer.  It is hostile even when it
- * is signed: read-only, no WAL, schema and version exactly ours, SQLite's own
- * structure checked, no triggers or views, every row and the directory graph
- * checked (names, kinds, sizes, paths, no cycles, sums and counts).  Anything
- * else is CW_ERR_DAMAGED or CW_ERR_UNSUPPORTED.  After success the file may be
- * moved to its place and opened with CW_CATALOG_WRITE.
+ * is signed: read-only, no WAL, schema exactly that of its version (1 or 2; the
+ * index of contents is none of it), SQLite's own structure and indexes
+ * checked, no triggers or views, every row and the directory graph checked
+ * (names, kinds, sizes, paths, no cycles, sums and counts).  Anything else is
+ * CW_ERR_DAMAGED or CW_ERR_UNSUPPORTED.  After success the file may be moved to
+ * its place and opened with CW_CATALOG_WRITE.
  */
 int cw_catalog_open_foreign(
     const char *path, struct cw_catalog **out, struct cw_error *err);
@@ -91,7 +108,8 @@ int cw_catalog_note_set(struct cw_catalog *c, const char *key, const char *text,
     struct cw_error *err);
 
 /*
- * Transactions.  commit is durable when it returns.  A failure of anything
+ * Transactions.  begin waits for another writer, and refreshes the catalog if
+ * there was one.  commit is durable when it returns.  A failure of anything
  * between begin and commit calls for rollback.  Everything below that changes
  * something needs a transaction.
  */
@@ -102,7 +120,8 @@ void cw_catalog_rollback(struct cw_catalog *c); /* none open: harmless */
 /*
  * Holds what a reading connection sees still, until release: many look-ups
  * then cost no file locks (which take longer than the look-ups).  The
- * write-ahead log cannot be emptied meanwhile.
+ * write-ahead log cannot be emptied meanwhile, and this connection cannot begin
+ * a transaction.  A refresh behind it makes info agree with what is seen.
  */
 int cw_catalog_hold(struct cw_catalog *c, struct cw_error *err);
 void cw_catalog_release(struct cw_catalog *c); /* not held: harmless */
@@ -322,12 +341,36 @@ int cw_catalog_tombstones(struct cw_catalog *c, uint64_t since,
     int (*each)(void *arg, int64_t dir, const char *name, size_t len,
 	enum cw_kind kind, uint64_t generation),
     void *arg, struct cw_error *err);
+/* Also forgets which contents went; raises the floor to up_to. */
 int cw_catalog_forget_tombstones(
     struct cw_catalog *c, uint64_t up_to, struct cw_error *err);
 
 /*
+ * For comparing two copies.  The state key is a secret: it goes only into a
+ * link's TLS, and the caller wipes it.  mac is that of an entry in the
+ * directory of this path under the store's key (cw_state_mac).
+ */
+int cw_catalog_state_key(
+    struct cw_catalog *c, uint8_t out[CW_STATE_KEY_SIZE], struct cw_error *err);
+void cw_catalog_mac(struct cw_catalog *c, const char *dir_path,
+    size_t dir_path_len, const struct cw_entry *e, uint8_t out[CW_STATE_SIZE]);
+
+/*
+ * Calls each with the directories whose id is greater than `after` (-1: all,
+ * beginning with 0, that of the roots), by id, so parents first; digest is
+ * that of the entries in it.  A nonzero return ends it and is returned; go on
+ * behind the last id.  Holds the catalog meanwhile; each may look things up.
+ */
+int cw_catalog_each_dir(struct cw_catalog *c, int64_t after,
+    int (*each)(void *arg, int64_t dir, const char *path, size_t len,
+	const uint8_t digest[CW_STATE_SIZE]),
+    void *arg, struct cw_error *err);
+
+/*
  * Writes a compact copy in one file without WAL, as of the last commit, for
- * sealing into the seed.  to must not exist; a failure removes it.
+ * sealing into the seed.  to must not exist; a failure removes it.  The copy
+ * has no index of contents, and neither inodes nor times of change, which say
+ * nothing at another site.
  */
 int cw_catalog_export(
     struct cw_catalog *c, const char *to, struct cw_error *err);

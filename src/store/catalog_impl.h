@@ -12,7 +12,7 @@
 #include <sqlite3.h>
 
 #define CATALOG_APPLICATION_ID 0x43574159 /* "CWAY" */
-#define CATALOG_VERSION	       1
+#define CATALOG_VERSION	       2
 #define OWNERS_MAX	       (1 << 20)
 
 /* The statements that are worth keeping prepared. */
@@ -38,6 +38,12 @@ enum stmt {
 	ST_TOMB_PUT,
 	ST_TOMB_DROP,
 	ST_TOMB_DIR,
+	ST_TOMB_BASE,
+	ST_GONE_PUT,
+	ST_GONE_SINCE,
+	ST_CONTENT,
+	ST_CONTENT_BEFORE,
+	ST_BASE,
 	ST_SUPERSEDE,
 	ST_SUPERSEDED,
 	ST_PART_PUT,
@@ -51,6 +57,7 @@ enum stmt {
 	ST_META_PUT,
 	ST_META_GET,
 	ST_META_DROP,
+	ST_DATA_VERSION,
 	ST_COUNT
 };
 
@@ -66,7 +73,10 @@ struct owner {
 struct cw_catalog {
 	sqlite3 *db;
 	char *path;
+	int version;
+	int64_t data_version; /* PRAGMA data_version as of what is loaded */
 	bool writable;
+	bool has_content_index; /* as far as is known */
 	bool in_tx;
 	bool info_dirty;
 	struct cw_catalog_info info;
@@ -128,10 +138,17 @@ enum {
 	COL_CHILD
 };
 
-/* schema.c: makes the tables of an empty database; compares a foreign one. */
+/* schema.c: makes the tables of an empty database; brings them up to date. */
 int schema_create(sqlite3 *db, struct cw_error *err);
 int schema_migrate(sqlite3 *db, struct cw_error *err);
-int schema_compare(sqlite3 *db, const char *path, struct cw_error *err);
+/*
+ * Has it exactly the tables of a catalog of its version, which is given back?
+ * A catalog that is not foreign may have the index of contents as well.
+ */
+int schema_compare(sqlite3 *db, const char *path, bool is_foreign,
+    int *out_version, struct cw_error *err);
+int schema_has_content_index(sqlite3 *db, bool *has, struct cw_error *err);
+int schema_add_content_index(sqlite3 *db, struct cw_error *err);
 
 /* Sets err from SQLite's last error; CW_ERR_NOSPACE, _DAMAGED, _BUSY, _IO. */
 int catalog_fail(struct cw_catalog *c, const char *doing, struct cw_error *err);
@@ -161,6 +178,20 @@ int row_bad(
  */
 int row_read(struct cw_catalog *c, sqlite3_stmt *st, struct cw_entry *out,
     struct cw_error *err);
+/* An owned copy of an entry that outlives the statement it came from. */
+struct kept {
+	struct cw_entry e;
+	struct cw_buf bytes;
+};
+
+#define KEPT_INIT                                                              \
+	{                                                                      \
+		.bytes = CW_BUF_INIT                                           \
+	}
+
+void kept_take(struct kept *k, const struct cw_entry *e);
+void kept_free(struct kept *k);
+
 /* Empties a run; adds a copy of an entry to it. */
 void run_reset(struct cw_run *run);
 void run_append(struct cw_run *run, const struct cw_entry *e);
@@ -220,6 +251,8 @@ int catalog_sum(struct cw_catalog *c, const struct cw_entry *e, int sign,
 struct cw_catalog *catalog_new(const char *path);
 /* Information, owners and roots, as of one commit. */
 int catalog_load_all(struct cw_catalog *c, struct cw_error *err);
+/* Holds the catalog unless it is held or written; *mine says so. */
+int catalog_hold_own(struct cw_catalog *c, bool *mine, struct cw_error *err);
 /* Begins a transaction unless one is open; *mine says so, for end_own. */
 int catalog_begin_own(struct cw_catalog *c, bool *mine, struct cw_error *err);
 int catalog_end_own(

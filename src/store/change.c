@@ -197,6 +197,30 @@ tombstone(struct cw_catalog *c, enum stmt which, const struct cw_entry *e,
 	return catalog_run(c, st, err);
 }
 
+/* A content that a replica of an older generation still has. */
+static int
+note_gone(struct cw_catalog *c, const struct cw_entry *old, uint64_t generation,
+    struct cw_error *err)
+{
+	sqlite3_stmt *st;
+
+	/* Nobody has less than the first generation. */
+	if (generation <= 1 || old->kind != CW_KIND_FILE || !old->has_digest)
+		return 0;
+	if ((st = catalog_stmt(c, ST_GONE_PUT, err)) == NULL)
+		return -1;
+	bind_bytes(st, 1, old->digest, CW_DIGEST_SIZE);
+	sqlite3_bind_int64(st, 2, (int64_t)generation);
+	return catalog_run(c, st, err);
+}
+
+static bool
+same_content(const struct cw_entry *a, const struct cw_entry *b)
+{
+	return a->has_digest && b->has_digest && a->kind == b->kind &&
+	       memcmp(a->digest, b->digest, CW_DIGEST_SIZE) == 0;
+}
+
 static int
 check_new(const struct cw_entry *e, struct cw_error *err)
 {
@@ -228,7 +252,9 @@ catalog_put_over(struct cw_catalog *c, const struct cw_entry *old,
 		    "entry takes its place");
 	if (old != NULL) {
 		if (catalog_sum(c, old, -1, err) < 0 ||
-		    catalog_unpack(c, old, err) < 0)
+		    catalog_unpack(c, old, err) < 0 ||
+		    (!same_content(old, e) &&
+			note_gone(c, old, generation, err) < 0))
 			return -1;
 		count(c, old, -1);
 	} else {
@@ -284,13 +310,14 @@ cw_catalog_put(struct cw_catalog *c, const struct cw_entry *e,
 
 /* One row without what may be in it. */
 static int
-delete_row(
-    struct cw_catalog *c, const struct cw_entry *old, struct cw_error *err)
+delete_row(struct cw_catalog *c, const struct cw_entry *old,
+    uint64_t generation, struct cw_error *err)
 {
 	sqlite3_stmt *st = catalog_stmt(c, ST_DELETE, err);
 
 	if (st == NULL || catalog_sum(c, old, -1, err) < 0 ||
-	    catalog_unpack(c, old, err) < 0)
+	    catalog_unpack(c, old, err) < 0 ||
+	    note_gone(c, old, generation, err) < 0)
 		return -1;
 	count(c, old, -1);
 	sqlite3_bind_int64(st, 1, old->dir);
@@ -319,31 +346,6 @@ forget_dir(struct cw_catalog *c, int64_t dir, struct cw_error *err)
 	return catalog_run(c, st, err);
 }
 
-/* An owned copy of an entry that outlives the statement it came from. */
-struct kept {
-	struct cw_entry e;
-	struct cw_buf bytes;
-};
-
-static void
-keep(struct kept *k, const struct cw_entry *e)
-{
-	k->e = *e;
-	cw_buf_reset(&k->bytes);
-	cw_buf_append(&k->bytes, e->name, e->name_len);
-	cw_buf_append(&k->bytes, "", 1);
-	if (e->target_len > 0)
-		cw_buf_append(&k->bytes, e->target, e->target_len);
-	cw_buf_append(&k->bytes, "", 1);
-	if (e->attrs_len > 0)
-		cw_buf_append(&k->bytes, e->attrs, e->attrs_len);
-	k->e.name = (const char *)k->bytes.data;
-	if (e->target_len > 0)
-		k->e.target = k->e.name + e->name_len + 1;
-	if (e->attrs_len > 0)
-		k->e.attrs = k->bytes.data + e->name_len + e->target_len + 2;
-}
-
 /* The first row in a directory: 1 and *k filled, 0 none, -1 error. */
 static int
 first_in(
@@ -364,7 +366,7 @@ first_in(
 	} else if (got != SQLITE_ROW) {
 		catalog_fail(c, "list a directory", err);
 	} else if (row_read(c, st, &e, err) == 0) {
-		keep(k, &e);
+		kept_take(k, &e);
 		ret = 1;
 	}
 	sqlite3_reset(st);
@@ -376,10 +378,11 @@ first_in(
  * meets, up when one is empty.  No memory grows with depth or width.
  */
 static int
-empty_dir(struct cw_catalog *c, int64_t top, struct cw_error *err)
+empty_dir(struct cw_catalog *c, int64_t top, uint64_t generation,
+    struct cw_error *err)
 {
 	struct cw_buf name = CW_BUF_INIT;
-	struct kept k = {.bytes = CW_BUF_INIT};
+	struct kept k = KEPT_INIT;
 	int64_t dir = top;
 	int ret = -1;
 
@@ -389,10 +392,10 @@ empty_dir(struct cw_catalog *c, int64_t top, struct cw_error *err)
 		if (got < 0)
 			goto out;
 		if (got == 1 && k.e.kind == CW_KIND_DIR) {
-			struct kept inner = {.bytes = CW_BUF_INIT};
+			struct kept inner = KEPT_INIT;
 			int any = first_in(c, k.e.child, &inner, err);
 
-			cw_buf_free(&inner.bytes);
+			kept_free(&inner);
 			if (any < 0)
 				goto out;
 			if (any == 1) {
@@ -401,7 +404,7 @@ empty_dir(struct cw_catalog *c, int64_t top, struct cw_error *err)
 			}
 		}
 		if (got == 1) {
-			if (delete_row(c, &k.e, err) < 0 ||
+			if (delete_row(c, &k.e, generation, err) < 0 ||
 			    (k.e.kind == CW_KIND_DIR &&
 				forget_dir(c, k.e.child, err) < 0))
 				goto out;
@@ -415,7 +418,7 @@ empty_dir(struct cw_catalog *c, int64_t top, struct cw_error *err)
 	ret = 0;
 out:
 	cw_buf_free(&name);
-	cw_buf_free(&k.bytes);
+	kept_free(&k);
 	return ret;
 }
 
@@ -423,9 +426,10 @@ int
 catalog_remove_row(struct cw_catalog *c, const struct cw_entry *old,
     uint64_t generation, struct cw_error *err)
 {
-	if (old->kind == CW_KIND_DIR && empty_dir(c, old->child, err) < 0)
+	if (old->kind == CW_KIND_DIR &&
+	    empty_dir(c, old->child, generation, err) < 0)
 		return -1;
-	if (delete_row(c, old, err) < 0 ||
+	if (delete_row(c, old, generation, err) < 0 ||
 	    (old->kind == CW_KIND_DIR && forget_dir(c, old->child, err) < 0))
 		return -1;
 	/* It covers all that was in a directory. */
@@ -438,15 +442,15 @@ int
 cw_catalog_remove(struct cw_catalog *c, int64_t dir, const char *name,
     size_t len, uint64_t generation, struct cw_error *err)
 {
-	struct kept k = {.bytes = CW_BUF_INIT};
+	struct kept k = KEPT_INIT;
 	struct cw_entry old;
 	int got = cw_catalog_lookup(c, dir, name, len, &old, err);
 
 	if (got != 0)
 		return got < 0 ? -1 : 0;
-	keep(&k, &old);
+	kept_take(&k, &old);
 	got = catalog_remove_row(c, &k.e, generation, err);
-	cw_buf_free(&k.bytes);
+	kept_free(&k);
 	return got;
 }
 

@@ -254,3 +254,47 @@ catalog_dir_exists(struct cw_catalog *c, int64_t dir, struct cw_error *err)
 		return catalog_fail(c, "look for a directory", err);
 	return got == SQLITE_ROW;
 }
+
+/* Directories that each_dir takes at once, so that no statement stands. */
+#define DIR_BATCH 256
+
+int
+cw_catalog_each_dir(struct cw_catalog *c, int64_t after,
+    int (*each)(void *arg, int64_t dir, const char *path, size_t len,
+	const uint8_t digest[CW_STATE_SIZE]),
+    void *arg, struct cw_error *err)
+{
+	struct cw_buf path = CW_BUF_INIT;
+	int64_t ids[DIR_BATCH];
+	size_t count = DIR_BATCH;
+	bool mine;
+	int ret;
+
+	if ((ret = catalog_hold_own(c, &mine, err)) < 0)
+		return -1;
+	while (ret == 0 && count == DIR_BATCH) {
+		ret = catalog_dir_ids(c, after, ids, DIR_BATCH, &count, err);
+		for (size_t i = 0; i < count && ret == 0; i++) {
+			uint8_t digest[CW_STATE_SIZE];
+			const char *text;
+			size_t len;
+
+			if (cw_state_dir_digest(c, ids[i], digest, err) < 0 ||
+			    cw_catalog_dir_path(c, ids[i], &text, &len, err) <
+				0) {
+				ret = -1;
+				break;
+			}
+			/* The catalog's own is gone with each's look-ups. */
+			cw_buf_reset(&path);
+			cw_buf_append(&path, text, len);
+			ret = each(
+			    arg, ids[i], cw_buf_string(&path), len, digest);
+			after = ids[i];
+		}
+	}
+	if (mine)
+		cw_catalog_release(c);
+	cw_buf_free(&path);
+	return ret;
+}

@@ -20,6 +20,7 @@ enum {
 	META_BYTES,
 	META_PENDING,
 	META_NEXT_DIR,
+	META_FLOOR,
 	META_NUMBERS
 };
 
@@ -33,6 +34,7 @@ static const char *const meta_numbers[META_NUMBERS] = {
     [META_BYTES] = "bytes",
     [META_PENDING] = "pending",
     [META_NEXT_DIR] = "next_dir",
+    [META_FLOOR] = "floor",
 };
 
 int
@@ -64,6 +66,7 @@ catalog_save_info(struct cw_catalog *c, struct cw_error *err)
 	    [META_BYTES] = c->info.bytes,
 	    [META_PENDING] = c->info.pending,
 	    [META_NEXT_DIR] = (uint64_t)c->next_dir,
+	    [META_FLOOR] = c->info.floor,
 	};
 
 	for (int i = 0; i < META_NUMBERS; i++) {
@@ -137,14 +140,20 @@ load_numbers(struct cw_catalog *c, struct cw_error *err)
 	    [META_BYTES] = &c->info.bytes,
 	    [META_PENDING] = &c->info.pending,
 	    [META_NEXT_DIR] = NULL,
+	    [META_FLOOR] = &c->info.floor,
 	};
 
 	for (int i = 0; i < META_NUMBERS; i++) {
-		sqlite3_stmt *st = meta_get(c, meta_numbers[i], err);
+		sqlite3_stmt *st;
 		int64_t value;
 		bool ok;
 
-		if (st == NULL)
+		/* Before version 2 no deletion was ever forgotten. */
+		if (i == META_FLOOR && c->version < 2) {
+			c->info.floor = 0;
+			continue;
+		}
+		if ((st = meta_get(c, meta_numbers[i], err)) == NULL)
 			return -1;
 		value = sqlite3_column_int64(st, 0);
 		ok = sqlite3_column_type(st, 0) == SQLITE_INTEGER && value >= 0;
@@ -197,6 +206,16 @@ catalog_load_info(struct cw_catalog *c, struct cw_error *err)
 	}
 	c->info_dirty = false;
 	return ret;
+}
+
+int
+cw_catalog_state_key(
+    struct cw_catalog *c, uint8_t out[CW_STATE_KEY_SIZE], struct cw_error *err)
+{
+	size_t len;
+
+	return meta_bytes(c, "state_key", SQLITE_BLOB, CW_STATE_KEY_SIZE,
+	    CW_STATE_KEY_SIZE, out, &len, err);
 }
 
 int

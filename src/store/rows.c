@@ -218,6 +218,33 @@ row_keep(struct cw_catalog *c, struct cw_entry *e)
 	}
 }
 
+void
+kept_take(struct kept *k, const struct cw_entry *e)
+{
+	size_t target = e->name_len + 1, attrs = target + e->target_len + 1;
+
+	k->e = *e;
+	cw_buf_reset(&k->bytes);
+	cw_buf_append(&k->bytes, e->name, e->name_len);
+	cw_buf_append(&k->bytes, "", 1);
+	if (e->target_len > 0)
+		cw_buf_append(&k->bytes, e->target, e->target_len);
+	cw_buf_append(&k->bytes, "", 1);
+	if (e->attrs_len > 0)
+		cw_buf_append(&k->bytes, e->attrs, e->attrs_len);
+	k->e.name = (const char *)k->bytes.data;
+	if (e->target_len > 0)
+		k->e.target = (const char *)k->bytes.data + target;
+	if (e->attrs_len > 0)
+		k->e.attrs = k->bytes.data + attrs;
+}
+
+void
+kept_free(struct kept *k)
+{
+	cw_buf_free(&k->bytes);
+}
+
 int
 cw_catalog_lookup(struct cw_catalog *c, int64_t dir, const char *name,
     size_t len, struct cw_entry *out, struct cw_error *err)

@@ -19,9 +19,10 @@ static const char *const statements[SC_COUNT] = {
     [SC_SPILL_READ] = "SELECT data FROM temp.listing WHERE dir=?1"
 		      " ORDER BY name",
     [SC_SPILL_DROP] = "DELETE FROM temp.listing WHERE dir=?1",
-    [SC_SUSPECT] = "INSERT OR IGNORE INTO temp.suspect(dir,name,belief)"
-		   " VALUES(?1,?2,?3)",
+    [SC_SUSPECT] = "INSERT OR IGNORE INTO temp.suspect(dir,name,belief,round)"
+		   " VALUES(?1,?2,?3,?4)",
     [SC_SUSPECT_ANY] = "SELECT 1 FROM temp.suspect WHERE dir=?1 LIMIT 1",
+    [SC_SUSPECT_IS] = "SELECT 1 FROM temp.suspect WHERE dir=?1 AND name=?2",
     [SC_SUSPECT_CLEAR] = "DELETE FROM temp.suspect WHERE dir=?1 AND name=?2",
     [SC_LOOK_PUT] = "INSERT OR REPLACE INTO temp.look(dir,mtime,ctime,stable)"
 		    " VALUES(?1,?2,?3,?4)",
@@ -34,13 +35,14 @@ static const char temp_tables[] =
     "CREATE TEMP TABLE IF NOT EXISTS listing(dir INTEGER, name BLOB,"
     " data BLOB, PRIMARY KEY(dir,name)) WITHOUT ROWID;"
     "CREATE TEMP TABLE IF NOT EXISTS suspect(dir INTEGER, name BLOB,"
-    " belief INTEGER, PRIMARY KEY(dir,name)) WITHOUT ROWID;"
+    " belief INTEGER, round INTEGER, PRIMARY KEY(dir,name)) WITHOUT ROWID;"
     "CREATE TEMP TABLE IF NOT EXISTS look(dir INTEGER PRIMARY KEY,"
     " mtime INTEGER, ctime INTEGER, stable INTEGER);"
     "CREATE TEMP TABLE IF NOT EXISTS fresh(ino INTEGER, dir INTEGER,"
     " name BLOB);"
     "CREATE INDEX IF NOT EXISTS temp.fresh_ino ON fresh(ino);"
     "CREATE TEMP TABLE IF NOT EXISTS unsettled(dir INTEGER PRIMARY KEY);"
+    "CREATE TEMP TABLE IF NOT EXISTS glimpsed(ino INTEGER PRIMARY KEY);"
     "DELETE FROM temp.listing; DELETE FROM temp.suspect;"
     "DELETE FROM temp.look; DELETE FROM temp.fresh;"
     "DELETE FROM temp.unsettled;";
@@ -168,8 +170,8 @@ scan_in_transaction(struct scan *s, struct cw_error *err)
 		if (put_root(s, &s->roots[i], err) < 0)
 			return -1;
 	}
-	if (scan_passes(s, err) < 0 || scan_remove_gone(s, err) < 0 ||
-	    scan_keep_doubtful(s, err) < 0)
+	if (scan_passes(s, err) < 0 || scan_believe_moved(s, err) < 0 ||
+	    scan_remove_gone(s, err) < 0 || scan_keep_doubtful(s, err) < 0)
 		return -1;
 	if (r->added > 0 || r->changed > 0 || r->removed > 0)
 		cw_catalog_set_generation(s->c, s->generation);

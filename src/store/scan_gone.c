@@ -7,46 +7,66 @@
 #include <stdlib.h>
 #include <string.h>
 
+/*
+ * The next row that is new in this scan and the same message file as the
+ * missing one: 1 with *e and its name in name, 0 at the end.  st is
+ * SC_FRESH_FIND, with the inode bound.
+ */
+static int
+next_fresh(struct scan *s, sqlite3_stmt *st, const struct cw_entry *gone,
+    char name[CW_ENTRY_NAME_MAX + 1], struct cw_entry *e, struct cw_error *err)
+{
+	int got, ret;
+
+	while ((got = sqlite3_step(st)) == SQLITE_ROW) {
+		int64_t dir = sqlite3_column_int64(st, 0);
+		size_t len = (size_t)sqlite3_column_bytes(st, 1);
+
+		memcpy(name, sqlite3_column_blob(st, 1), len);
+		ret = cw_catalog_lookup(s->c, dir, name, len, e, err);
+		if (ret < 0)
+			return -1;
+		if (ret == 0 && e->ino == gone->ino && e->size == gone->size &&
+		    e->mtime_ns == gone->mtime_ns &&
+		    e->class == CW_MAIL_MESSAGE)
+			return 1;
+	}
+	return got == SQLITE_DONE
+		   ? 0
+		   : catalog_fail(s->c, "look for moved messages", err);
+}
+
+static bool
+may_have_moved(const struct scan *s, const struct cw_entry *gone)
+{
+	return s->fresh > 0 && gone->kind == CW_KIND_FILE &&
+	       gone->class == CW_MAIL_MESSAGE;
+}
+
 /* A message's row that goes: the same file under a new name has its digest. */
 static int
 carry_digest(struct scan *s, const struct cw_entry *gone, struct cw_error *err)
 {
-	sqlite3_stmt *st;
-	char name[CW_ENTRY_NAME_MAX];
+	char name[CW_ENTRY_NAME_MAX + 1];
 	struct cw_entry e;
-	int64_t dir;
-	size_t len;
-	int got, ret;
+	sqlite3_stmt *st;
+	int got;
 
-	if (s->fresh == 0 || gone->kind != CW_KIND_FILE ||
-	    gone->class != CW_MAIL_MESSAGE)
+	if (!may_have_moved(s, gone))
 		return 0;
 	if ((st = scan_stmt(s, SC_FRESH_FIND, err)) == NULL)
 		return -1;
 	sqlite3_bind_int64(st, 1, (int64_t)gone->ino);
-	while ((got = sqlite3_step(st)) == SQLITE_ROW) {
-		dir = sqlite3_column_int64(st, 0);
-		len = (size_t)sqlite3_column_bytes(st, 1);
-		memcpy(name, sqlite3_column_blob(st, 1), len);
-		ret = cw_catalog_lookup(s->c, dir, name, len, &e, err);
-		if (ret < 0)
-			break;
-		if (ret == 1 || e.ino != gone->ino || e.size != gone->size ||
-		    e.mtime_ns != gone->mtime_ns || e.class != CW_MAIL_MESSAGE)
-			continue;
+	while ((got = next_fresh(s, st, gone, name, &e, err)) == 1) {
 		s->result->moved++;
 		if (!gone->has_digest || e.has_digest)
 			continue;
-		ret = cw_catalog_set_digest(s->c, &e, gone->digest, err);
-		if (ret < 0)
+		got = cw_catalog_set_digest(s->c, &e, gone->digest, err);
+		if (got < 0)
 			break;
 	}
 	sqlite3_reset(st);
-	if (got == SQLITE_ROW)
-		return -1;
-	return got == SQLITE_DONE
-		   ? 0
-		   : catalog_fail(s->c, "look for moved messages", err);
+	return got;
 }
 
 /* The same for all that is in a directory. */
@@ -105,6 +125,83 @@ remove_gone(struct scan *s, int64_t dir, const char *name, size_t len,
 		return -1;
 	s->result->removed += before - s->c->info.entries;
 	return 0;
+}
+
+/*
+ * Is the missing message there under a new name, which is the only one its
+ * file has?  Then it is gone from the old one, whatever else is going on.
+ */
+static int
+has_moved(struct scan *s, const struct cw_entry *gone, struct cw_error *err)
+{
+	sqlite3_stmt *st = scan_stmt(s, SC_FRESH_FIND, err);
+	sqlite3_stmt *is = scan_stmt(s, SC_SUSPECT_IS, err);
+	char name[CW_ENTRY_NAME_MAX + 1];
+	struct cw_entry e;
+	int got;
+
+	if (st == NULL || is == NULL)
+		return -1;
+	sqlite3_bind_int64(st, 1, (int64_t)gone->ino);
+	while ((got = next_fresh(s, st, gone, name, &e, err)) == 1) {
+		bool is_missing;
+
+		if (e.linkgroup != 0)
+			continue;
+		sqlite3_bind_int64(is, 1, e.dir);
+		bind_bytes(is, 2, name, e.name_len);
+		is_missing = sqlite3_step(is) != SQLITE_DONE;
+		sqlite3_reset(is);
+		if (!is_missing)
+			break;
+	}
+	sqlite3_reset(st);
+	return got;
+}
+
+int
+scan_believe_moved(struct scan *s, struct cw_error *err)
+{
+	sqlite3_stmt *list = NULL, *believe = NULL;
+	int got, ret = -1;
+
+	if (s->fresh == 0)
+		return 0;
+	if (catalog_prepare(s->c,
+		"SELECT dir,name FROM temp.suspect WHERE belief<>1"
+		" ORDER BY dir,name",
+		&list, err) < 0 ||
+	    catalog_prepare(s->c,
+		"UPDATE temp.suspect SET belief=1 WHERE dir=?1 AND name=?2",
+		&believe, err) < 0)
+		goto out;
+	while ((got = sqlite3_step(list)) == SQLITE_ROW) {
+		int64_t dir = sqlite3_column_int64(list, 0);
+		const char *name = sqlite3_column_blob(list, 1);
+		size_t len = (size_t)sqlite3_column_bytes(list, 1);
+		struct cw_entry e;
+
+		got = cw_catalog_lookup(s->c, dir, name, len, &e, err);
+		if (got == 0 && may_have_moved(s, &e))
+			got = has_moved(s, &e, err);
+		else if (got >= 0)
+			got = 0;
+		if (got < 0)
+			goto out;
+		if (got == 0)
+			continue;
+		sqlite3_bind_int64(believe, 1, dir);
+		bind_bytes(believe, 2, name, len);
+		if (catalog_run(s->c, believe, err) < 0)
+			goto out;
+	}
+	ret = got == SQLITE_DONE
+		  ? 0
+		  : catalog_fail(s->c, "read what is in doubt", err);
+out:
+	sqlite3_finalize(list);
+	sqlite3_finalize(believe);
+	return ret;
 }
 
 int

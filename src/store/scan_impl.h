@@ -30,6 +30,7 @@ enum scan_stmt {
 	SC_SPILL_DROP,
 	SC_SUSPECT,
 	SC_SUSPECT_ANY,
+	SC_SUSPECT_IS,
 	SC_SUSPECT_CLEAR,
 	SC_LOOK_PUT,
 	SC_LOOK_GET,
@@ -43,6 +44,13 @@ enum belief {
 	BELIEF_OPEN,	 /* to be confirmed */
 	BELIEF_GONE,	 /* believed */
 	BELIEF_DOUBTFUL, /* left to the next scan */
+};
+
+/* How directories are looked at. */
+enum scan_how {
+	HOW_FIRST, /* pass 1: what the catalog saw is good enough */
+	HOW_AGAIN, /* what this scan saw last is */
+	HOW_ROUND, /* the same, and wait until it is settled */
 };
 
 struct scan {
@@ -64,6 +72,7 @@ struct scan {
 	enum belief belief;  /* of what it finds missing */
 	uint64_t pass_moved; /* directories that were not as last looked at */
 	bool note_unsettled; /* put their accounts into temp.unsettled */
+	int round;	     /* of an account, from 1; else 0 */
 
 	sqlite3_stmt *st[SC_COUNT];
 	struct cw_run page; /* rows of a directory */
@@ -86,8 +95,21 @@ struct scan_ids {
 /* scan_pass.c: goes over the directories; leaves suspects in temp.suspect. */
 int scan_passes(struct scan *s, struct cw_error *err);
 void scan_ids_append(struct scan_ids *l, int64_t id);
+/* The root that a path "root/a/b" of the catalog is in; NULL: none of ours. */
+struct scan_root *scan_root_of(struct scan *s, const char *path, size_t len);
+bool scan_is_mail(const struct scan_root *r);
+/* Looks at these directories; s->pass_moved says how many had moved. */
+int scan_pass_dirs(struct scan *s, const struct scan_ids *dirs,
+    enum scan_how how, struct cw_error *err);
 
-/* scan_gone.c: removes what is believed gone; counts what is not. */
+/* scan_account.c: settles all that is open in a directory's account. */
+int scan_settle_account(struct scan *s, int64_t dir, struct cw_error *err);
+
+/*
+ * scan_gone.c: believes of suspects in doubt those that moved; removes what is
+ * believed gone; counts what is not.
+ */
+int scan_believe_moved(struct scan *s, struct cw_error *err);
 int scan_remove_gone(struct scan *s, struct cw_error *err);
 int scan_keep_doubtful(struct scan *s, struct cw_error *err);
 

@@ -6,25 +6,18 @@
  * 2. Every directory of a mail store again, but only its mtime: what moved
  *    since it was listed is listed again.  This finds the message that was
  *    renamed from a directory not yet read into one already read.
- * 3. The accounts in which something moved or is suspected, until a round
- *    finds nothing moved: then what was listed is what was there at one
- *    moment, since a rename from one directory into another moves both.  Only
- *    now a suspect of such an account is believed.
+ * 3. The accounts in which something moved or is suspected: scan_account.c.
+ *    Only now a suspect of such an account is believed.
  * 4. If any was, pass 2 once more, for what moved between accounts.  What it
  *    finds missing is left to the next scan.
- *
- * An account that does not hold still keeps its suspects: for one generation
- * a message may be there twice, never not at all.
  */
 #include "store/scan_impl.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW		 32u /* directories under way at once */
-#define ROUNDS		 10  /* for an account to hold still */
-#define ACCOUNT_DIRS_MAX 65536u
-#define RACY_NS		 INT64_C(2000000000)
+#define WINDOW	32u /* directories under way at once */
+#define RACY_NS INT64_C(2000000000)
 
 /* ---- suspects ---- */
 
@@ -39,6 +32,7 @@ scan_suspect(struct scan *s, int64_t dir, const char *name, size_t len,
 	sqlite3_bind_int64(st, 1, dir);
 	bind_bytes(st, 2, name, len);
 	sqlite3_bind_int64(st, 3, s->belief);
+	sqlite3_bind_int64(st, 4, s->round);
 	if (catalog_run(s->c, st, err) < 0)
 		return -1;
 	if (sqlite3_changes(s->c->db) > 0) {
@@ -130,8 +124,8 @@ note_seen(struct scan *s, const struct list_batch *b, struct cw_error *err)
 	return catalog_dir_set_seen(s->c, job->dir, mtime_ns, ctime_ns, err);
 }
 
-static struct scan_root *
-root_of(struct scan *s, const char *path, size_t len)
+struct scan_root *
+scan_root_of(struct scan *s, const char *path, size_t len)
 {
 	const char *slash = memchr(path, '/', len);
 	size_t first = slash == NULL ? len : (size_t)(slash - path);
@@ -145,14 +139,8 @@ root_of(struct scan *s, const char *path, size_t len)
 	return NULL;
 }
 
-enum how {
-	HOW_FIRST, /* pass 1: what the catalog saw is good enough */
-	HOW_AGAIN, /* passes 2 and 4: what this scan saw last */
-	HOW_ROUND, /* pass 3: the same, and wait until it is settled */
-};
-
 static int
-make_job(struct scan *s, int64_t dir, enum how how, const char *path,
+make_job(struct scan *s, int64_t dir, enum scan_how how, const char *path,
     struct scan_root *root, struct cw_error *err)
 {
 	struct list_job *job = cw_calloc(1, sizeof(*job));
@@ -186,7 +174,7 @@ make_job(struct scan *s, int64_t dir, enum how how, const char *path,
 
 /* Submits a directory, if it still is one and its root is scanned. */
 static int
-dispatch(struct scan *s, int64_t dir, enum how how, struct cw_error *err)
+dispatch(struct scan *s, int64_t dir, enum scan_how how, struct cw_error *err)
 {
 	struct scan_root *root;
 	const char *path, *slash;
@@ -201,7 +189,7 @@ dispatch(struct scan *s, int64_t dir, enum how how, struct cw_error *err)
 		return there;
 	if (cw_catalog_dir_path(s->c, dir, &path, &len, err) < 0)
 		return -1;
-	root = root_of(s, path, len);
+	root = scan_root_of(s, path, len);
 	if (root == NULL || !root->in_pass)
 		return 0;
 	slash = memchr(path, '/', len);
@@ -349,7 +337,7 @@ next_dir(struct scan *s, struct dirs *d, int64_t *dir, struct cw_error *err)
 }
 
 static int
-pass(struct scan *s, struct dirs *d, enum how how, struct cw_error *err)
+pass(struct scan *s, struct dirs *d, enum scan_how how, struct cw_error *err)
 {
 	s->pass_moved = 0;
 	for (;;) {
@@ -374,193 +362,28 @@ pass(struct scan *s, struct dirs *d, enum how how, struct cw_error *err)
 	}
 }
 
+int
+scan_pass_dirs(struct scan *s, const struct scan_ids *dirs, enum scan_how how,
+    struct cw_error *err)
+{
+	struct dirs d = {.list = dirs->ids, .count = dirs->count};
+
+	return pass(s, &d, how, err);
+}
+
 static int
-pass_all(struct scan *s, enum how how, struct cw_error *err)
+pass_all(struct scan *s, enum scan_how how, struct cw_error *err)
 {
 	struct dirs d = {.last = 0};
 
 	return pass(s, &d, how, err);
 }
 
-static bool
-is_mail(const struct scan_root *r)
+bool
+scan_is_mail(const struct scan_root *r)
 {
 	/* A format whose directories tell is one of messages. */
 	return r->list.format->dir_tells("cur", 3);
-}
-
-/* ---- accounts ---- */
-
-/* 1 if there is a directory "cur" in it. */
-static int
-is_mailbox(struct scan *s, int64_t dir, struct cw_error *err)
-{
-	struct cw_entry e;
-	int got = cw_catalog_lookup(s->c, dir, "cur", 3, &e, err);
-
-	if (got < 0)
-		return -1;
-	return got == 0 && e.kind == CW_KIND_DIR;
-}
-
-/*
- * The topmost directory of the mail store that this one is in: between its
- * folders messages are moved by rename.  *top is 0 if it is in none.
- */
-static int
-account_of(struct scan *s, int64_t dir, int64_t *top, struct cw_error *err)
-{
-	struct cw_buf name = CW_BUF_INIT;
-	struct scan_root *root;
-	const char *path;
-	size_t len;
-	int ret = -1, got;
-
-	*top = 0;
-	if (dir == 0)
-		return 0;
-	if (cw_catalog_dir_path(s->c, dir, &path, &len, err) < 0)
-		return -1;
-	root = root_of(s, path, len);
-	if (root == NULL || !is_mail(root))
-		return 0;
-	for (int64_t at = dir; at != 0;) {
-		int64_t parent;
-
-		if ((got = is_mailbox(s, at, err)) < 0)
-			goto out;
-		if (got == 1)
-			*top = at;
-		/* cur, new and tmp are below a mailbox; all else ends it. */
-		else if (at != dir)
-			break;
-		if (catalog_dir_parent(s->c, at, &parent, &name, err) < 0)
-			goto out;
-		at = parent;
-	}
-	ret = 0;
-out:
-	cw_buf_free(&name);
-	return ret;
-}
-
-void
-scan_ids_append(struct scan_ids *l, int64_t id)
-{
-	if (l->count == l->cap) {
-		l->cap = l->cap == 0 ? 64 : l->cap * 2;
-		l->ids = cw_reallocarray(l->ids, l->cap, sizeof(*l->ids));
-	}
-	l->ids[l->count++] = id;
-}
-
-/* All directories of an account; the list itself is the queue. */
-static int
-list_account(struct scan *s, int64_t dir, int64_t top, struct scan_ids *out,
-    struct cw_error *err)
-{
-	out->count = 0;
-	scan_ids_append(out, top == 0 ? dir : top);
-	for (size_t i = 0; top != 0 && i < out->count; i++) {
-		int64_t page[64], after = 0;
-		size_t count;
-
-		do {
-			if (catalog_dir_children(s->c, out->ids[i], after, page,
-				64, &count, err) < 0)
-				return -1;
-			for (size_t k = 0; k < count; k++)
-				scan_ids_append(out, page[k]);
-			if (count > 0)
-				after = page[count - 1];
-		} while (count == 64 && out->count < ACCOUNT_DIRS_MAX);
-	}
-	return 0;
-}
-
-/* Every suspect of these directories is believed, or left in doubt. */
-static int
-decide(struct scan *s, const struct scan_ids *dirs, enum belief belief,
-    struct cw_error *err)
-{
-	sqlite3_stmt *st = NULL, *done = NULL;
-	int ret = -1;
-
-	if (catalog_prepare(s->c,
-		"UPDATE temp.suspect SET belief=?2 WHERE dir=?1 AND belief=0",
-		&st, err) < 0 ||
-	    catalog_prepare(s->c, "DELETE FROM temp.unsettled WHERE dir=?1",
-		&done, err) < 0)
-		goto out;
-	for (size_t i = 0; i < dirs->count; i++) {
-		sqlite3_bind_int64(st, 1, dirs->ids[i]);
-		sqlite3_bind_int64(st, 2, belief);
-		sqlite3_bind_int64(done, 1, dirs->ids[i]);
-		if (catalog_run(s->c, st, err) < 0 ||
-		    catalog_run(s->c, done, err) < 0)
-			goto out;
-	}
-	ret = 0;
-out:
-	sqlite3_finalize(st);
-	sqlite3_finalize(done);
-	return ret;
-}
-
-/*
- * Makes the next look at these directories a listing: a suspect is to be
- * missed twice, by a listing that began after the first ended.
- */
-static int
-list_again(struct scan *s, const struct scan_ids *dirs, struct cw_error *err)
-{
-	sqlite3_stmt *st = NULL;
-	int ret = 0;
-
-	if (catalog_prepare(s->c,
-		"UPDATE temp.look SET stable=0 WHERE dir=?1 AND EXISTS"
-		"(SELECT 1 FROM temp.suspect WHERE dir=?1 AND belief=0)",
-		&st, err) < 0)
-		return -1;
-	for (size_t i = 0; i < dirs->count && ret == 0; i++) {
-		sqlite3_bind_int64(st, 1, dirs->ids[i]);
-		ret = catalog_run(s->c, st, err);
-	}
-	sqlite3_finalize(st);
-	return ret;
-}
-
-static int
-settle_account(struct scan *s, int64_t dir, struct cw_error *err)
-{
-	struct scan_ids dirs = {NULL, 0, 0};
-	enum belief belief = BELIEF_DOUBTFUL;
-	int64_t top;
-	int ret = -1;
-
-	if (account_of(s, dir, &top, err) < 0 ||
-	    list_account(s, dir, top, &dirs, err) < 0 ||
-	    list_again(s, &dirs, err) < 0)
-		goto out;
-	for (int round = 0; round < ROUNDS; round++) {
-		struct dirs d = {.list = dirs.ids, .count = dirs.count};
-
-		if (pass(s, &d, HOW_ROUND, err) < 0)
-			goto out;
-		if (s->pass_moved == 0) {
-			belief = BELIEF_GONE;
-			break;
-		}
-		/* New folders are part of it. */
-		if (list_account(s, dir, top, &dirs, err) < 0)
-			goto out;
-	}
-	/* The suspect may be the directory of another account's listing. */
-	scan_ids_append(&dirs, dir);
-	ret = decide(s, &dirs, belief, err);
-out:
-	free(dirs.ids);
-	return ret;
 }
 
 /* A directory of which something is open; 1 and *dir, 0 none. */
@@ -591,7 +414,7 @@ choose_mail_roots(struct scan *s)
 	size_t count = 0;
 
 	for (size_t i = 0; i < s->root_count; i++) {
-		s->roots[i].in_pass = is_mail(&s->roots[i]);
+		s->roots[i].in_pass = scan_is_mail(&s->roots[i]);
 		count += s->roots[i].in_pass;
 	}
 	return count;
@@ -621,7 +444,7 @@ scan_passes(struct scan *s, struct cw_error *err)
 	s->note_unsettled = false;
 	choose_all_roots(s);
 	while ((got = next_unsettled(s, &dir, err)) == 1) {
-		if (settle_account(s, dir, err) < 0)
+		if (scan_settle_account(s, dir, err) < 0)
 			return -1;
 	}
 	if (got < 0)

@@ -48,18 +48,43 @@ static const char tables[] =
     "CREATE TABLE superseded(volume INTEGER NOT NULL, path BLOB NOT NULL,"
     " PRIMARY KEY(volume,path)) WITHOUT ROWID;";
 
+/* 2: what contents went, for a sync; how far back deletions are known. */
+static const char contents_gone[] =
+    "CREATE TABLE gone(digest BLOB NOT NULL, gen INTEGER NOT NULL,"
+    " PRIMARY KEY(digest,gen)) WITHOUT ROWID;"
+    "INSERT INTO meta(key,value) VALUES('floor',0);";
+
 /* migrations[v] brings version v to v + 1; 0 is an empty database. */
-static const char *const migrations[CATALOG_VERSION] = {tables};
+static const char *const migrations[CATALOG_VERSION] = {tables, contents_gone};
+
+/* The index that only a catalog in use has; see cw_catalog_index_contents. */
+#define CONTENT_INDEX                                                          \
+	"CREATE INDEX entry_digest ON entry(digest) WHERE digest IS NOT NULL"
+
+static enum cw_code
+code_of(sqlite3 *db)
+{
+	switch (sqlite3_errcode(db) & 0xff) {
+	case SQLITE_NOTADB:
+	case SQLITE_CORRUPT:
+		return CW_ERR_DAMAGED;
+	case SQLITE_FULL:
+		return CW_ERR_NOSPACE;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return CW_ERR_BUSY;
+	default:
+		return CW_ERR_IO;
+	}
+}
 
 static int
 exec(sqlite3 *db, const char *sql, struct cw_error *err)
 {
 	if (sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK)
 		return 0;
-	return cw_error_set(err,
-	    (sqlite3_errcode(db) & 0xff) == SQLITE_FULL ? CW_ERR_NOSPACE
-							: CW_ERR_IO,
-	    "cannot prepare the catalog: %s", sqlite3_errmsg(db));
+	return cw_error_set(err, code_of(db), "cannot prepare the catalog: %s",
+	    sqlite3_errmsg(db));
 }
 
 static int
@@ -73,47 +98,41 @@ pragma_number(sqlite3 *db, const char *sql, int64_t *out, struct cw_error *err)
 		*out = sqlite3_column_int64(st, 0);
 		ret = 0;
 	} else {
-		int code = sqlite3_errcode(db) & 0xff;
-
-		cw_error_set(err,
-		    code == SQLITE_NOTADB || code == SQLITE_CORRUPT
-			? CW_ERR_DAMAGED
-			: CW_ERR_IO,
-		    "%s", sqlite3_errmsg(db));
+		cw_error_set(err, code_of(db), "%s", sqlite3_errmsg(db));
 	}
 	sqlite3_finalize(st);
 	return ret;
-}
-
-int
-schema_create(sqlite3 *db, struct cw_error *err)
-{
-	if (exec(db, "PRAGMA application_id=" TEXT_OF_(CATALOG_APPLICATION_ID),
-		err) < 0)
-		return -1;
-	return schema_migrate(db, err);
 }
 
 /* Each step with its new version is one transaction. */
 static int
 migrate_one(sqlite3 *db, int64_t version, struct cw_error *err)
 {
+	int64_t found;
 	char set[64];
 
 	snprintf(set, sizeof(set), "PRAGMA user_version=%lld",
 	    (long long)version + 1);
 	if (exec(db, "BEGIN IMMEDIATE", err) < 0)
 		return -1;
-	if (exec(db, migrations[version], err) < 0 || exec(db, set, err) < 0 ||
-	    exec(db, "COMMIT", err) < 0) {
+	if (pragma_number(db, "PRAGMA user_version", &found, err) < 0)
+		goto fail;
+	if (found != version) {
+		/* Another was faster. */
 		sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
-		return -1;
+		return 0;
 	}
+	if (exec(db, migrations[version], err) < 0 || exec(db, set, err) < 0 ||
+	    exec(db, "COMMIT", err) < 0)
+		goto fail;
 	return 0;
+fail:
+	sqlite3_exec(db, "ROLLBACK", NULL, NULL, NULL);
+	return -1;
 }
 
-int
-schema_migrate(sqlite3 *db, struct cw_error *err)
+static int
+migrate_to(sqlite3 *db, int64_t wanted, struct cw_error *err)
 {
 	int64_t version, id;
 
@@ -127,16 +146,60 @@ schema_migrate(sqlite3 *db, struct cw_error *err)
 		return cw_error_set(err, CW_ERR_UNSUPPORTED,
 		    "catalog version %lld, this program knows up to %d",
 		    (long long)version, CATALOG_VERSION);
-	for (; version < CATALOG_VERSION; version++) {
+	for (; version < wanted; version++) {
 		if (migrate_one(db, version, err) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-static const char objects_sql[] =
-    "SELECT type,name,tbl_name,coalesce(sql,'') FROM sqlite_schema"
-    " ORDER BY type,name";
+int
+schema_migrate(sqlite3 *db, struct cw_error *err)
+{
+	return migrate_to(db, CATALOG_VERSION, err);
+}
+
+static int
+create(sqlite3 *db, int64_t version, struct cw_error *err)
+{
+	if (exec(db, "PRAGMA application_id=" TEXT_OF_(CATALOG_APPLICATION_ID),
+		err) < 0)
+		return -1;
+	return migrate_to(db, version, err);
+}
+
+int
+schema_create(sqlite3 *db, struct cw_error *err)
+{
+	return create(db, CATALOG_VERSION, err);
+}
+
+int
+schema_has_content_index(sqlite3 *db, bool *has, struct cw_error *err)
+{
+	int64_t count = 0;
+
+	if (pragma_number(db,
+		"SELECT count(*) FROM sqlite_schema WHERE type='index'"
+		" AND name='entry_digest' AND sql='" CONTENT_INDEX "'",
+		&count, err) < 0)
+		return -1;
+	*has = count == 1;
+	return 0;
+}
+
+int
+schema_add_content_index(sqlite3 *db, struct cw_error *err)
+{
+	return exec(db, CONTENT_INDEX, err);
+}
+
+#define OBJECTS "SELECT type,name,tbl_name,coalesce(sql,'') FROM sqlite_schema"
+
+static const char objects_sql[] = OBJECTS " ORDER BY type,name";
+static const char own_objects_sql[] =
+    OBJECTS " WHERE type<>'index' OR name<>'entry_digest' OR"
+	    " sql<>'" CONTENT_INDEX "' ORDER BY type,name";
 
 /* Both statements give the same rows of text. */
 static bool
@@ -162,8 +225,10 @@ same_rows(sqlite3_stmt *a, sqlite3_stmt *b)
 }
 
 int
-schema_compare(sqlite3 *db, const char *path, struct cw_error *err)
+schema_compare(sqlite3 *db, const char *path, bool is_foreign, int *out_version,
+    struct cw_error *err)
 {
+	const char *sql = is_foreign ? objects_sql : own_objects_sql;
 	sqlite3_stmt *ours = NULL, *theirs = NULL;
 	sqlite3 *model = NULL;
 	int64_t version, id;
@@ -179,27 +244,27 @@ schema_compare(sqlite3 *db, const char *path, struct cw_error *err)
 		    "%s is not a catalog of Causeway", path);
 		goto out;
 	}
-	if (version != CATALOG_VERSION) {
+	if (version < 1 || version > CATALOG_VERSION) {
 		cw_error_set(err, CW_ERR_UNSUPPORTED,
-		    "catalog %s has version %lld, this program reads %d", path,
-		    (long long)version, CATALOG_VERSION);
+		    "catalog %s has version %lld, this program reads 1 to %d",
+		    path, (long long)version, CATALOG_VERSION);
 		goto out;
 	}
 	if (sqlite3_open(":memory:", &model) != SQLITE_OK) {
 		cw_error_set(err, CW_ERR_FAILED, "SQLite has no memory");
 		goto out;
 	}
-	if (schema_create(model, err) < 0)
+	if (create(model, version, err) < 0)
 		goto out;
 	if (sqlite3_prepare_v2(model, objects_sql, -1, &ours, NULL) !=
 		SQLITE_OK ||
-	    sqlite3_prepare_v2(db, objects_sql, -1, &theirs, NULL) !=
-		SQLITE_OK ||
+	    sqlite3_prepare_v2(db, sql, -1, &theirs, NULL) != SQLITE_OK ||
 	    !same_rows(ours, theirs)) {
 		cw_error_set(err, CW_ERR_DAMAGED,
 		    "catalog %s does not have the tables of a catalog", path);
 		goto out;
 	}
+	*out_version = (int)version;
 	ret = 0;
 out:
 	sqlite3_finalize(ours);

@@ -131,6 +131,13 @@ cw_state_sub(uint8_t sum[CW_STATE_SIZE], const uint8_t mac[CW_STATE_SIZE])
 	}
 }
 
+void
+cw_catalog_mac(struct cw_catalog *c, const char *dir_path, size_t dir_path_len,
+    const struct cw_entry *e, uint8_t out[CW_STATE_SIZE])
+{
+	cw_state_mac(c->state, dir_path, dir_path_len, e, out);
+}
+
 int
 cw_state_digest(struct cw_catalog *c, uint8_t out[CW_STATE_SIZE], bool *known,
     struct cw_error *err)

@@ -48,4 +48,10 @@ int cw_state_dir_digest(struct cw_catalog *c, int64_t dir,
 /* Computes all sums anew from the rows; CW_ERR_DAMAGED if any disagrees. */
 int cw_state_check(struct cw_catalog *c, struct cw_error *err);
 
+/*
+ * Computes all sums and counts anew and stores them, for rows that were changed
+ * behind our back; no transaction may be open.  *was_wrong: a sum was another.
+ */
+int cw_state_mend(struct cw_catalog *c, bool *was_wrong, struct cw_error *err);
+
 #endif

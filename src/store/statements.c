@@ -42,11 +42,26 @@ static const char *const statements[ST_COUNT] = {
     [ST_DIR_CHILDREN] = "SELECT id FROM dir WHERE parent=?1 AND id>?2"
 			" ORDER BY id LIMIT ?3",
     [ST_DIR_FIND] = "SELECT kind,child FROM entry WHERE dir=?1 AND name=?2",
-    [ST_TOMB_PUT] = "INSERT OR REPLACE INTO tombstone(dir,name,kind,gen)"
-		    " VALUES(?1,?2,?3,?4)",
+    /* Below a directory a replica may have what no other row tells of. */
+    [ST_TOMB_PUT] = "INSERT INTO tombstone(dir,name,kind,gen)"
+		    " VALUES(?1,?2,?3,?4) ON CONFLICT DO UPDATE SET gen=?4,"
+		    "kind=CASE kind WHEN 'd' THEN 'd' ELSE ?3 END",
     [ST_TOMB_DROP] =
 	"DELETE FROM tombstone WHERE dir=?1 AND name=?2 AND kind<>'d'",
     [ST_TOMB_DIR] = "DELETE FROM tombstone WHERE dir=?1",
+    [ST_TOMB_BASE] = "SELECT 1 FROM tombstone WHERE dir=?1 AND name>=?2"
+		     " AND name<?3 AND gen>?4 LIMIT 1",
+    [ST_GONE_PUT] = "INSERT OR IGNORE INTO gone(digest,gen) VALUES(?1,?2)",
+    [ST_GONE_SINCE] = "SELECT 1 FROM gone WHERE digest=?1 AND gen>?2 LIMIT 1",
+    [ST_CONTENT] = "SELECT " ENTRY_COLUMNS " FROM entry INDEXED BY entry_digest"
+		   " WHERE digest=?1 AND (dir,name)>(?2,?3)"
+		   " ORDER BY dir,name LIMIT 1",
+    [ST_CONTENT_BEFORE] =
+	"SELECT 1 FROM entry INDEXED BY entry_digest WHERE digest=?1"
+	" AND (dir<>?2 OR name<>?3)"
+	" AND (gen<=?4 OR (gen,dir,name)<(?5,?2,?3)) LIMIT 1",
+    [ST_BASE] = "SELECT " ENTRY_COLUMNS " FROM entry WHERE dir=?1"
+		" AND name>=?2 AND name<?3 AND kind='f' ORDER BY name LIMIT 1",
     [ST_SUPERSEDE] =
 	"INSERT OR IGNORE INTO superseded(volume,path) VALUES(?1,?2)",
     [ST_SUPERSEDED] = "SELECT 1 FROM superseded WHERE volume=?1 AND path=?2",
@@ -65,6 +80,7 @@ static const char *const statements[ST_COUNT] = {
     [ST_META_PUT] = "INSERT OR REPLACE INTO meta(key,value) VALUES(?1,?2)",
     [ST_META_GET] = "SELECT value FROM meta WHERE key=?1",
     [ST_META_DROP] = "DELETE FROM meta WHERE key=?1",
+    [ST_DATA_VERSION] = "PRAGMA data_version",
 };
 
 int

@@ -218,11 +218,12 @@ cw_run_query_init(struct cw_run_query *q, enum cw_run_what what,
 
 /*
  * The conditions say what the partial indexes say, word for word: SQLite
- * proves that an index serves by comparing texts.
+ * proves that an index serves by comparing texts.  Those on columns that stand
+ * first in a row come first, since most rows fail one, and SQLite looks no
+ * further into them.
  */
-#define UNPACKED "SELECT " ENTRY_COLUMNS " FROM entry%s WHERE volume IS NULL"
-#define BEHIND	 " AND (dir,name)>(?1,?2)"
-#define IN_BAND	 " AND mtime_ns>=?3 AND mtime_ns<?4"
+#define BEHIND	"(dir,name)>(?1,?2)"
+#define IN_BAND " AND mtime_ns>=?3 AND mtime_ns<?4"
 
 static void
 queue_sql(const struct cw_run_query *q, struct cw_buf *sql)
@@ -232,23 +233,25 @@ queue_sql(const struct cw_run_query *q, struct cw_buf *sql)
 				? " INDEXED BY entry_large"
 				: "";
 
-	cw_buf_printf(sql, UNPACKED, index);
+	cw_buf_printf(
+	    sql, "SELECT " ENTRY_COLUMNS " FROM entry%s WHERE ", index);
 	switch (q->what) {
 	case CW_RUN_META:
-		cw_buf_text(sql, " AND (kind<>'f' OR class=0)" BEHIND);
+		cw_buf_text(sql, BEHIND " AND (kind<>'f' OR class=0)");
 		break;
 	case CW_RUN_SMALL:
 		cw_buf_text(sql,
-		    " AND kind='f' AND class<>0 AND size<=65536" BEHIND
-			IN_BAND);
+		    BEHIND " AND kind='f' AND class<>0" IN_BAND
+			   " AND size<=65536");
 		break;
 	case CW_RUN_LARGE:
-		cw_buf_text(sql, " AND kind='f' AND class<>0 AND +size>65536"
+		cw_buf_text(sql, "kind='f' AND class<>0 AND +size>65536"
 				 " AND (size,dir,name)>(?5,?1,?2)" IN_BAND);
 		break;
 	}
 	if (q->since > 0)
 		cw_buf_text(sql, " AND gen>?6 AND gen>1");
+	cw_buf_text(sql, " AND volume IS NULL");
 	cw_buf_text(sql, q->what == CW_RUN_LARGE
 			     ? " ORDER BY size,dir,name LIMIT ?7"
 			     : " ORDER BY dir,name LIMIT ?7");
@@ -369,18 +372,34 @@ cw_catalog_tombstones(struct cw_catalog *c, uint64_t since,
 	return ret;
 }
 
-int
-cw_catalog_forget_tombstones(
-    struct cw_catalog *c, uint64_t up_to, struct cw_error *err)
+static int
+forget(
+    struct cw_catalog *c, const char *sql, uint64_t up_to, struct cw_error *err)
 {
 	sqlite3_stmt *st = NULL;
 	int ret;
 
-	if (catalog_prepare(
-		c, "DELETE FROM tombstone WHERE gen<=?1", &st, err) < 0)
+	if (catalog_prepare(c, sql, &st, err) < 0)
 		return -1;
 	sqlite3_bind_int64(st, 1, (int64_t)up_to);
 	ret = catalog_run(c, st, err);
 	sqlite3_finalize(st);
 	return ret;
+}
+
+int
+cw_catalog_forget_tombstones(
+    struct cw_catalog *c, uint64_t up_to, struct cw_error *err)
+{
+	if (up_to > c->info.generation)
+		up_to = c->info.generation;
+	/* What was forgotten costs no second look. */
+	if (up_to <= c->info.floor)
+		return 0;
+	if (forget(c, "DELETE FROM tombstone WHERE gen<=?1", up_to, err) < 0 ||
+	    forget(c, "DELETE FROM gone WHERE gen<=?1", up_to, err) < 0)
+		return -1;
+	c->info.floor = up_to;
+	c->info_dirty = true;
+	return 0;
 }

@@ -666,6 +666,11 @@ START_TEST(an_export_opens_as_a_stranger_and_then_as_ours)
 	ck_assert_uint_eq(cw_catalog_info(c)->entries, 10);
 	ck_assert_uint_eq(cw_catalog_info(c)->pending, 0);
 	ck_assert_int_eq(find(c, "mail/d/m1", &e), 0);
+	/* Of one machine, so they stay on it. */
+	ck_assert_uint_eq(e.ino, 0);
+	ck_assert_int_eq(e.ctime_ns, 0);
+	ck_assert_int_eq(find(catalog, "mail/d/m1", &e), 0);
+	ck_assert_uint_ne(e.ino, 0);
 	ck_assert_int_eq(cw_catalog_begin(c, &err), -1);
 	cw_catalog_close(c);
 	snprintf(other, sizeof(other), "%s-wal", foreign_path);
@@ -747,6 +752,25 @@ static const char *const lies[] = {
     "INSERT INTO part VALUES(1,CAST('m0' AS BLOB),3,2,1)",
     "INSERT INTO tombstone VALUES(1,'text','f',1)",
     "INSERT INTO superseded VALUES(1,'text')",
+    /* A row that the index of generations does not have. */
+    "UPDATE meta SET value=5 WHERE key='generation';"
+    "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET"
+    " sql=replace(sql,'gen>1','gen>9') WHERE name='entry_gen';"
+    "PRAGMA writable_schema=RESET;"
+    "UPDATE entry SET gen=3 WHERE name=CAST('m0' AS BLOB);"
+    "PRAGMA writable_schema=ON; UPDATE sqlite_schema SET"
+    " sql=replace(sql,'gen>9','gen>1') WHERE name='entry_gen';"
+    "PRAGMA writable_schema=RESET;",
+    "INSERT INTO tombstone VALUES(1,CAST('a/b' AS BLOB),'f',1)",
+    "INSERT INTO tombstone VALUES(1,CAST('..' AS BLOB),'f',1)",
+    "INSERT INTO tombstone VALUES(1,x'610062','f',1)",
+    "INSERT INTO tombstone VALUES(77,CAST('x' AS BLOB),'f',1)",
+    "INSERT INTO tombstone VALUES(1,CAST('x' AS BLOB),'f',-1)",
+    "INSERT INTO gone VALUES(zeroblob(31),2)",
+    "INSERT INTO gone VALUES(zeroblob(32),-2)",
+    "INSERT INTO gone VALUES(zeroblob(32),'x')",
+    "UPDATE meta SET value=-1 WHERE key='floor'",
+    "DELETE FROM meta WHERE key='floor'",
     "CREATE TABLE more(x)",
     "CREATE VIEW v AS SELECT * FROM entry",
     "CREATE TRIGGER t AFTER INSERT ON entry BEGIN SELECT 1; END",
@@ -755,7 +779,10 @@ static const char *const lies[] = {
     "DROP TABLE part",
     "DROP TABLE part; CREATE VIEW part AS SELECT 1 AS dir, x'61' AS name",
     "ALTER TABLE entry ADD COLUMN extra",
-    "PRAGMA user_version=2",
+    "CREATE INDEX entry_digest ON entry(digest) WHERE digest IS NOT NULL",
+    "DROP TABLE gone",
+    "PRAGMA user_version=1",
+    "PRAGMA user_version=3",
     "PRAGMA user_version=0",
     "PRAGMA application_id=1",
 };

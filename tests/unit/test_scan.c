@@ -700,6 +700,45 @@ START_TEST(no_generation_lacks_a_message_that_moves)
 }
 END_TEST
 
+START_TEST(an_account_without_rest_keeps_no_message_that_went)
+{
+	struct cw_catalog *c = open_catalog();
+	struct cw_entry e;
+	pthread_t thread;
+
+	make_maildir("u");
+	make_maildir("u/.A");
+	make_maildir("u/.B");
+	write_file("u/new/m0.M1.h", "zero");
+	write_file("u/new/m1.M1.h", "one");
+	write_file("u/cur/expunged.M1.h:2,S", "two");
+	write_file("u/cur/flagged.M1.h:2,", "three");
+	write_file("u/cur/moved.M1.h:2,S", "four");
+	scan_with(c, NULL, NULL);
+	atomic_store(&stop_moving, false);
+	ck_assert_int_eq(pthread_create(&thread, NULL, move_about, NULL), 0);
+	scan_with(c, NULL, NULL);
+	ck_assert_int_eq(unlink(in_root("u/cur/expunged.M1.h:2,S")), 0);
+	ck_assert_int_eq(rename(in_root("u/cur/flagged.M1.h:2,"),
+			     in_root("u/cur/flagged.M1.h:2,F")),
+	    0);
+	ck_assert_int_eq(rename(in_root("u/cur/moved.M1.h:2,S"),
+			     in_root("u/.A/cur/moved.M1.h:2,S")),
+	    0);
+	scan_with(c, NULL, NULL);
+	ck_assert_uint_eq(count_names(c, "expunged."), 0);
+	ck_assert_uint_eq(count_names(c, "flagged."), 1);
+	ck_assert_uint_eq(count_names(c, "moved."), 1);
+	ck_assert_int_eq(find(c, "mail/u/cur/flagged.M1.h:2,F", &e), 0);
+	ck_assert_int_eq(find(c, "mail/u/.A/cur/moved.M1.h:2,S", &e), 0);
+	ck_assert_uint_ge(count_names(c, "m0."), 1);
+	ck_assert_uint_ge(count_names(c, "m1."), 1);
+	atomic_store(&stop_moving, true);
+	pthread_join(thread, NULL);
+	cw_catalog_close(c);
+}
+END_TEST
+
 START_TEST(acl_values_are_read_strictly)
 {
 	static const uint8_t good[] = {2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255,
@@ -773,6 +812,8 @@ main(void)
 	tcase_add_test(tc, an_unreadable_directory_fails_the_scan_by_name);
 	tcase_add_test(tc, roots_are_scanned_side_by_side);
 	tcase_add_test(tc, no_generation_lacks_a_message_that_moves);
+	tcase_add_test(
+	    tc, an_account_without_rest_keeps_no_message_that_went);
 	tcase_add_test(tc, acl_values_are_read_strictly);
 	tcase_add_test(tc, detection_looks_into_accounts);
 	suite_add_tcase(suite, tc);

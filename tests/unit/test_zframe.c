@@ -253,6 +253,89 @@ START_TEST(repeats_within_the_long_window_cost_nothing)
 }
 END_TEST
 
+/* Words, so that frames take zstd some time and become smaller. */
+static void
+prose(struct cw_buf *buf, size_t len)
+{
+	uint64_t seed = 1;
+
+	while (buf->len < len) {
+		seed = seed * 6364136223846793005u + 1442695040888963407u;
+		cw_buf_printf(buf, "%x ", (unsigned)(seed >> 54));
+	}
+	buf->len = len;
+}
+
+START_TEST(full_frame_is_the_same_in_the_background)
+{
+	struct cw_buf content = CW_BUF_INIT, a = CW_BUF_INIT, b = CW_BUF_INIT;
+	struct cw_zframe_writer *w = cw_zframe_writer_new(0);
+	const size_t len = 3 * (size_t)CW_ZFRAME_SHORT_MAX + 1000;
+
+	prose(&content, len);
+	cw_zframe_start(w, append, &a);
+	ck_assert_int_eq(cw_zframe_begin(w, CW_ZFRAME_SHORT, NULL), 0);
+	ck_assert_int_eq(cw_zframe_write(w, content.data, len, NULL), 0);
+	ck_assert_int_eq(cw_zframe_end(w, NULL), 0);
+	ck_assert_uint_eq(cw_zframe_written(w), a.len);
+	ck_assert_int_eq(cw_zframe_finish(w, cw_zframe_least(w), NULL), 0);
+
+	/* Now each is waited for before the next one begins. */
+	cw_zframe_start(w, append, &b);
+	for (size_t at = 0; at < len; at += CW_ZFRAME_SHORT_MAX) {
+		size_t n = len - at < CW_ZFRAME_SHORT_MAX ? len - at
+							  : CW_ZFRAME_SHORT_MAX;
+
+		ck_assert_int_eq(cw_zframe_begin(w, CW_ZFRAME_SHORT, NULL), 0);
+		ck_assert_int_eq(
+		    cw_zframe_write(w, content.data + at, n, NULL), 0);
+		ck_assert_int_eq(cw_zframe_end(w, NULL), 0);
+	}
+	ck_assert_int_eq(cw_zframe_finish(w, cw_zframe_least(w), NULL), 0);
+	ck_assert_uint_eq(a.len, b.len);
+	ck_assert_mem_eq(a.data, b.data, a.len);
+	cw_zframe_writer_free(w);
+	cw_buf_free(&content);
+	cw_buf_free(&a);
+	cw_buf_free(&b);
+}
+END_TEST
+
+START_TEST(stream_may_be_left_while_a_frame_is_compressed)
+{
+	struct cw_buf content = CW_BUF_INIT, a = CW_BUF_INIT, b = CW_BUF_INIT;
+	struct cw_zframe_writer *w = cw_zframe_writer_new(0);
+	const size_t len = CW_ZFRAME_SHORT_MAX + 1000;
+
+	prose(&content, len);
+	cw_zframe_start(w, append, &a);
+	ck_assert_int_eq(cw_zframe_begin(w, CW_ZFRAME_SHORT, NULL), 0);
+	ck_assert_int_eq(cw_zframe_write(w, content.data, len, NULL), 0);
+	/* What is on its way counts, though nothing was given yet. */
+	ck_assert_uint_eq(cw_zframe_written(w), 0);
+	ck_assert_uint_ge(cw_zframe_worst(w, 0), len);
+
+	cw_zframe_start(w, append, &b);
+	ck_assert_int_eq(cw_zframe_begin(w, CW_ZFRAME_SHORT, NULL), 0);
+	ck_assert_int_eq(cw_zframe_write(w, content.data, 1000, NULL), 0);
+	ck_assert_int_eq(cw_zframe_end(w, NULL), 0);
+	ck_assert_int_eq(cw_zframe_finish(w, cw_zframe_least(w), NULL), 0);
+	ck_assert_uint_eq(a.len, 0);
+	cw_buf_reset(&a);
+	ck_assert_int_eq(read_all(&b, 65536, 1000, &a, NULL), 0);
+	ck_assert_uint_eq(a.len, 1000);
+	ck_assert_mem_eq(a.data, content.data, 1000);
+
+	cw_zframe_start(w, append, &b);
+	ck_assert_int_eq(cw_zframe_begin(w, CW_ZFRAME_SHORT, NULL), 0);
+	ck_assert_int_eq(cw_zframe_write(w, content.data, len, NULL), 0);
+	cw_zframe_writer_free(w);
+	cw_buf_free(&content);
+	cw_buf_free(&a);
+	cw_buf_free(&b);
+}
+END_TEST
+
 START_TEST(drop_leaves_no_trace)
 {
 	struct cw_zframe_writer *w = cw_zframe_writer_new(0);
@@ -590,6 +673,8 @@ main(void)
 	tcase_add_test(tcase, space_and_copy_give_the_same_bytes);
 	tcase_add_test(tcase, stock_zstd_reads_the_stream);
 	tcase_add_test(tcase, repeats_within_the_long_window_cost_nothing);
+	tcase_add_test(tcase, full_frame_is_the_same_in_the_background);
+	tcase_add_test(tcase, stream_may_be_left_while_a_frame_is_compressed);
 	tcase_add_test(tcase, drop_leaves_no_trace);
 	tcase_add_test(tcase, commit_passes_all_or_answers_one);
 	tcase_add_test(tcase, worst_is_never_exceeded);
