@@ -107,8 +107,9 @@ open_dir(struct cw_place *p, const char *path, size_t len, int *fd,
 		ret = *fd < 0 ? -1 : 0;
 		goto out;
 	}
-	cw_error_set(err, CW_ERR_DAMAGED, "no root is named %.*s",
-	    (int)name_len, path);
+	cw_error_set(
+	    err, CW_ERR_DAMAGED, "no root is named %.*s", (int)name_len, path);
+	errno = EINVAL;
 out:
 	free(text);
 	return ret;
@@ -123,9 +124,11 @@ enter(struct cw_place *p, const char *path, const char **name,
 	size_t len = slash == NULL ? 0 : (size_t)(slash - path);
 	int fd;
 
-	if (len == 0 || !cw_path_is_safe(path, strlen(path)))
-		return cw_error_set(err, CW_ERR_DAMAGED,
-		    "a path leaves its root");
+	if (len == 0 || !cw_path_is_safe(path, strlen(path))) {
+		errno = EINVAL;
+		return cw_error_set(
+		    err, CW_ERR_DAMAGED, "a path leaves its root");
+	}
 	*name = slash + 1;
 	if (p->dir != NULL && p->dir_len == len &&
 	    memcmp(p->dir, path, len) == 0)
@@ -192,8 +195,9 @@ map_owner(struct cw_place *p, const char *name, bool is_group, uint32_t number)
 			o->is_known = true;
 			o->number = group->gr_gid;
 		} else if (!is_group &&
-		    getpwnam_r(name, &user_buf, text, size, &user) == 0 &&
-		    user != NULL) {
+			   getpwnam_r(name, &user_buf, text, size, &user) ==
+			       0 &&
+			   user != NULL) {
 			o->is_known = true;
 			o->number = user->pw_uid;
 		} else {
@@ -205,8 +209,7 @@ map_owner(struct cw_place *p, const char *name, bool is_group, uint32_t number)
 }
 
 static int
-set_acl(int fd, const char *text, acl_type_t type,
-    struct cw_error *err)
+set_acl(int fd, const char *text, acl_type_t type, struct cw_error *err)
 {
 	acl_t acl;
 	int ret;
@@ -248,16 +251,14 @@ set_attrs(int fd, const struct cw_entry *e, struct cw_error *err)
 			ret = cw_error_set(err, CW_ERR_REFUSED,
 			    "its attribute %s is none that a seed carries",
 			    attrs.xattrs[i].name);
-		else if (fsetxattr(fd, attrs.xattrs[i].name, attrs.xattrs[i].value,
-			attrs.xattrs[i].len, 0) < 0)
-			ret = cw_error_errno(err,
-			    "cannot set its attribute %s",
+		else if (fsetxattr(fd, attrs.xattrs[i].name,
+			     attrs.xattrs[i].value, attrs.xattrs[i].len, 0) < 0)
+			ret = cw_error_errno(err, "cannot set its attribute %s",
 			    attrs.xattrs[i].name);
 	if (ret == 0 && attrs.acl_access != NULL)
 		ret = set_acl(fd, attrs.acl_access, ACL_TYPE_ACCESS, err);
 	if (ret == 0 && attrs.acl_default != NULL)
-		ret = set_acl(fd, attrs.acl_default, ACL_TYPE_DEFAULT,
-		    err);
+		ret = set_acl(fd, attrs.acl_default, ACL_TYPE_DEFAULT, err);
 	cw_attrs_free(&attrs);
 	return ret;
 }
@@ -269,15 +270,15 @@ times_of(const struct cw_entry *e, struct timespec times[2])
 
 	times[0].tv_sec = 0;
 	times[0].tv_nsec = UTIME_OMIT;
-	times[1].tv_sec = (time_t)((e->mtime_ns - ns) / 1000000000 -
-	    (ns < 0 ? 1 : 0));
+	times[1].tv_sec =
+	    (time_t)((e->mtime_ns - ns) / 1000000000 - (ns < 0 ? 1 : 0));
 	times[1].tv_nsec = (long)(ns < 0 ? ns + 1000000000 : ns);
 }
 
 /* Owner first: it takes bits off the mode; the time last. */
 static int
-set_metadata(struct cw_place *p, int fd, const struct cw_entry *e,
-    struct cw_error *err)
+set_metadata(
+    struct cw_place *p, int fd, const struct cw_entry *e, struct cw_error *err)
 {
 	struct timespec times[2];
 	struct stat st;
@@ -290,8 +291,8 @@ set_metadata(struct cw_place *p, int fd, const struct cw_entry *e,
 
 		if ((st.st_uid != uid || st.st_gid != gid) &&
 		    fchown(fd, uid, gid) < 0)
-			return cw_error_errno(err,
-			    "cannot give it to its owner");
+			return cw_error_errno(
+			    err, "cannot give it to its owner");
 	}
 	if ((st.st_mode & 07777u) != e->mode && fchmod(fd, e->mode) < 0)
 		return cw_error_errno(err, "cannot set its mode");
@@ -332,8 +333,8 @@ int
 cw_place_file_begin(struct cw_place *p, const char *path, bool may_exist,
     int *fd, struct cw_error *err)
 {
-	const int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC |
-	    O_NONBLOCK;
+	const int flags =
+	    O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK;
 	const char *name;
 
 	*fd = -1;
@@ -351,8 +352,8 @@ cw_place_file_begin(struct cw_place *p, const char *path, bool may_exist,
 }
 
 int
-cw_place_file_finish(struct cw_place *p, int *fd, const struct cw_entry *e,
-    struct cw_error *err)
+cw_place_file_finish(
+    struct cw_place *p, int *fd, const struct cw_entry *e, struct cw_error *err)
 {
 	int ret = set_metadata(p, *fd, e, err);
 
@@ -394,8 +395,8 @@ cw_place_symlink(struct cw_place *p, const char *path, const struct cw_entry *e,
 }
 
 int
-cw_place_link(struct cw_place *p, const char *path, const char *to,
-    struct cw_error *err)
+cw_place_link(
+    struct cw_place *p, const char *path, const char *to, struct cw_error *err)
 {
 	const char *name, *to_name;
 	struct stat a, b;
@@ -438,35 +439,42 @@ out:
 	return ret;
 }
 
+/* Nothing is there, or something on the way that is no directory. */
+static bool
+is_absent(int number)
+{
+	return number == ENOENT || number == ENOTDIR || number == ELOOP;
+}
+
 int
-cw_place_stat(struct cw_place *p, const char *path, struct stat *st,
-    struct cw_error *err)
+cw_place_stat(
+    struct cw_place *p, const char *path, struct stat *st, struct cw_error *err)
 {
 	const char *name;
 
 	if (enter(p, path, &name, err) < 0)
-		return errno == ENOENT ? 1 : at_path(err, path);
+		return is_absent(errno) ? 1 : at_path(err, path);
 	if (fstatat(p->dirfd, name, st, AT_SYMLINK_NOFOLLOW) == 0)
 		return 0;
 	return errno == ENOENT ? 1 : fail(err, path, "look at it");
 }
 
 int
-cw_place_open(struct cw_place *p, const char *path, int *fd,
-    struct cw_error *err)
+cw_place_open(
+    struct cw_place *p, const char *path, int *fd, struct cw_error *err)
 {
 	const char *name;
 	struct stat st;
 
 	*fd = -1;
 	if (enter(p, path, &name, err) < 0)
-		return errno == ENOENT ? 1 : at_path(err, path);
-	*fd = openat(p->dirfd, name,
-	    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+		return is_absent(errno) ? 1 : at_path(err, path);
+	*fd = openat(
+	    p->dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	if (*fd < 0)
-		return errno == ENOENT || errno == ELOOP ?
-		    1 :
-		    fail(err, path, "open it");
+		return errno == ENOENT || errno == ELOOP
+			   ? 1
+			   : fail(err, path, "open it");
 	if (fstat(*fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		cw_close(fd);
 		return 1;
@@ -483,4 +491,90 @@ cw_place_sync(struct cw_place *p, struct cw_error *err)
 			    "cannot sync the filesystem of root %s",
 			    p->roots[i].name);
 	return 0;
+}
+
+/* ---- for those who rename ---- */
+
+int
+cw_place_parent(struct cw_place *p, const char *path, int *dirfd,
+    const char **name, struct cw_error *err)
+{
+	if (enter(p, path, name, err) < 0)
+		return is_absent(errno) ? 1 : at_path(err, path);
+	*dirfd = p->dirfd;
+	return 0;
+}
+
+int
+cw_place_open_dir(
+    struct cw_place *p, const char *path, int *fd, struct cw_error *err)
+{
+	if (!cw_path_is_safe(path, strlen(path)))
+		return cw_error_set(
+		    err, CW_ERR_DAMAGED, "a path leaves its root");
+	if (open_dir(p, path, strlen(path), fd, err) == 0)
+		return 0;
+	return is_absent(errno) ? 1 : at_path(err, path);
+}
+
+static bool
+has_xattr(const struct cw_attrs *attrs, const char *name)
+{
+	if (strcmp(name, "system.posix_acl_access") == 0)
+		return attrs->acl_access != NULL;
+	if (strcmp(name, "system.posix_acl_default") == 0)
+		return attrs->acl_default != NULL;
+	for (size_t i = 0; i < attrs->xattr_count; i++)
+		if (strcmp(attrs->xattrs[i].name, name) == 0)
+			return true;
+	/* Labels and states of this machine are its own business. */
+	return strncmp(name, "user.", 5) != 0;
+}
+
+/* Takes away what a file has and the entry has not. */
+static int
+drop_attrs(int fd, const struct cw_entry *e, struct cw_error *err)
+{
+	struct cw_attrs attrs = {0};
+	char *names;
+	ssize_t len = flistxattr(fd, NULL, 0);
+	int ret = 0;
+
+	/* ENOTSUP: then there is nothing to take away. */
+	if (len <= 0)
+		return 0;
+	if (e->attrs != NULL &&
+	    cw_attrs_decode(e->attrs, e->attrs_len, &attrs, err) < 0)
+		return -1;
+	names = cw_malloc((size_t)len);
+	len = flistxattr(fd, names, (size_t)len);
+	for (ssize_t at = 0; at < len && ret == 0;
+	     at += (ssize_t)strlen(names + at) + 1) {
+		if (!has_xattr(&attrs, names + at) &&
+		    fremovexattr(fd, names + at) < 0 && errno != ENODATA)
+			ret = cw_error_errno(
+			    err, "cannot remove its attribute %s", names + at);
+	}
+	free(names);
+	cw_attrs_free(&attrs);
+	return ret;
+}
+
+int
+cw_place_metadata(
+    struct cw_place *p, int fd, const struct cw_entry *e, struct cw_error *err)
+{
+	/* An ACL that goes takes its mask out of the mode: it goes first. */
+	if (drop_attrs(fd, e, err) < 0)
+		return -1;
+	return set_metadata(p, fd, e, err);
+}
+
+void
+cw_place_forget(struct cw_place *p)
+{
+	cw_close(&p->dirfd);
+	free(p->dir);
+	p->dir = NULL;
+	p->dir_len = 0;
 }

@@ -56,15 +56,35 @@ int cw_place_symlink(struct cw_place *p, const char *path,
     const struct cw_entry *e, struct cw_error *err);
 
 /* Makes path another name of the file at to; both beneath the roots. */
-int cw_place_link(struct cw_place *p, const char *path, const char *to,
-    struct cw_error *err);
+int cw_place_link(
+    struct cw_place *p, const char *path, const char *to, struct cw_error *err);
 
-/* lstat beneath the roots: 0, 1 if nothing is there, -1. */
+/*
+ * lstat beneath the roots: 0, 1 if nothing is there (also where something on
+ * the way is no directory, or a symlink), -1.
+ */
 int cw_place_stat(struct cw_place *p, const char *path, struct stat *st,
     struct cw_error *err);
 /* Opens a regular file beneath the roots for reading: 0, 1 if not there. */
-int cw_place_open(struct cw_place *p, const char *path, int *fd,
-    struct cw_error *err);
+int cw_place_open(
+    struct cw_place *p, const char *path, int *fd, struct cw_error *err);
+
+/*
+ * For those who rename into and out of the tree.  parent gives the directory
+ * that path is in (the placer's, until the next call on it) and the last part
+ * of path: 0, 1 if there is no such directory.  open_dir opens the directory
+ * at path, which may be a root: 0, 1 if there is none.  metadata makes a file
+ * or directory what the entry says, and takes away the attributes and ACLs
+ * that it does not have.  forget is due when a directory was removed or
+ * renamed.
+ */
+int cw_place_parent(struct cw_place *p, const char *path, int *dirfd,
+    const char **name, struct cw_error *err);
+int cw_place_open_dir(
+    struct cw_place *p, const char *path, int *fd, struct cw_error *err);
+int cw_place_metadata(
+    struct cw_place *p, int fd, const struct cw_entry *e, struct cw_error *err);
+void cw_place_forget(struct cw_place *p);
 
 /* Syncs the filesystems of all roots. */
 int cw_place_sync(struct cw_place *p, struct cw_error *err);

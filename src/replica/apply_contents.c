@@ -1,0 +1,264 @@
+/*
+ * The contents that an apply needs, and where they come from: files that go,
+ * what is in staging, and copies of what stays.
+ */
+#include "base/fs.h"
+#include "replica/apply_impl.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static void
+read_need(sqlite3_stmt *st, int col, struct need *n)
+{
+	n->size = (uint64_t)sqlite3_column_int64(st, col);
+	n->copies = (uint64_t)sqlite3_column_int64(st, col + 1);
+	n->filled = (uint64_t)sqlite3_column_int64(st, col + 2);
+	n->donors = (uint64_t)sqlite3_column_int64(st, col + 3);
+}
+
+int
+need_get(struct apply *a, const uint8_t digest[CW_DIGEST_SIZE],
+    struct need *out, struct cw_error *err)
+{
+	sqlite3_stmt *st = db_stmt(&a->in->db, IN_NEED_GET, err);
+	int got;
+
+	if (st == NULL)
+		return -1;
+	db_bind_bytes(st, 1, digest, CW_DIGEST_SIZE);
+	if ((got = db_step(&a->in->db, st, err)) == 1) {
+		memcpy(out->digest, digest, CW_DIGEST_SIZE);
+		read_need(st, 0, out);
+	}
+	sqlite3_reset(st);
+	return got;
+}
+
+int
+need_set(struct apply *a, const struct need *need, struct cw_error *err)
+{
+	sqlite3_stmt *st;
+
+	if (db_begin(&a->in->db, err) < 0 ||
+	    (st = db_stmt(&a->in->db, IN_NEED_SET, err)) == NULL)
+		return -1;
+	db_bind_bytes(st, 1, need->digest, CW_DIGEST_SIZE);
+	sqlite3_bind_int64(st, 2, (int64_t)need->filled);
+	sqlite3_bind_int64(st, 3, (int64_t)need->donors);
+	return db_run(&a->in->db, st, err);
+}
+
+int
+need_next(struct apply *a, bool begin, struct need *out, struct cw_error *err)
+{
+	sqlite3_stmt *st = db_stmt(&a->in->db, IN_NEED_NEXT, err);
+	int got;
+
+	if (st == NULL)
+		return -1;
+	db_bind_bytes(st, 1, out->digest, begin ? 0 : CW_DIGEST_SIZE);
+	if ((got = db_step(&a->in->db, st, err)) == 1) {
+		memcpy(out->digest, sqlite3_column_blob(st, 0), CW_DIGEST_SIZE);
+		read_need(st, 1, out);
+	}
+	sqlite3_reset(st);
+	return got;
+}
+
+int
+need_count(struct apply *a, const struct row *row, struct cw_error *err)
+{
+	sqlite3_stmt *st = db_stmt(&a->in->db, IN_NEED_PUT, err);
+	struct need need;
+
+	if (st == NULL)
+		return -1;
+	db_bind_bytes(st, 1, row->e.digest, CW_DIGEST_SIZE);
+	sqlite3_bind_int64(st, 2, (int64_t)row->e.size);
+	if (db_run(&a->in->db, st, err) < 0 ||
+	    need_get(a, row->e.digest, &need, err) < 0)
+		return -1;
+	if (need.size != row->e.size)
+		return cw_error_set(err, CW_ERR_FORMAT,
+		    "one content is said to be %" PRIu64 " bytes and %" PRIu64,
+		    need.size, row->e.size);
+	if (need.copies == 1)
+		return 0;
+	if ((st = db_stmt(&a->in->db, IN_SLOT_SET, err)) == NULL)
+		return -1;
+	sqlite3_bind_int64(st, 1, row->id);
+	sqlite3_bind_int64(st, 2, (int64_t)need.copies - 1);
+	return db_run(&a->in->db, st, err);
+}
+
+bool
+apply_trusts(const struct cw_entry *e, const struct stat *st)
+{
+	return S_ISREG(st->st_mode) && (uint64_t)st->st_size == e->size &&
+	       st->st_nlink == 1 && e->ino != 0 &&
+	       (uint64_t)st->st_ino == e->ino &&
+	       (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec ==
+		   e->ctime_ns;
+}
+
+/* A file that cannot be moved as it is: its content is read. */
+static int
+take_copy(struct apply *a, const char *path, const struct cw_entry *e,
+    struct cw_error *err)
+{
+	struct cw_error damaged = CW_ERROR_INIT;
+	int fd = -1, got = cw_place_open(a->r->place, path, &fd, err);
+
+	if (got != 0)
+		return got < 0 ? -1 : 0;
+	got = cw_staging_take(a->r->staging, e->digest, e->size, fd, &damaged);
+	cw_close(&fd);
+	if (got == 0) {
+		a->result->copied++;
+		a->result->copied_bytes += e->size;
+		return 0;
+	}
+	if (damaged.code == CW_ERR_DAMAGED)
+		return incoming_mark_bad(a->in, path, strlen(path), err);
+	if (err != NULL)
+		*err = damaged;
+	return -1;
+}
+
+/* A file that goes may have what is needed. */
+static int
+look_at_donor(struct apply *a, const char *path, const struct cw_entry *e,
+    struct cw_error *err)
+{
+	struct need need;
+	struct stat st;
+	int got;
+
+	if (e->kind != CW_KIND_FILE || !e->has_digest)
+		return 0;
+	got = need_get(a, e->digest, &need, err);
+	if (got <= 0 || need.size != e->size || need.donors > 0)
+		return got < 0 ? -1 : 0;
+	if ((got = cw_staging_has(a->r->staging, e->digest, e->size, err)) != 0)
+		return got < 0 ? -1 : 0;
+	if ((got = incoming_is_bad(a->in, path, strlen(path), err)) != 0)
+		return got < 0 ? -1 : 0;
+	if ((got = cw_place_stat(a->r->place, path, &st, err)) != 0)
+		return got < 0 ? -1 : 0;
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != e->size)
+		return 0;
+	if (!apply_trusts(e, &st))
+		return take_copy(a, path, e, err);
+	need.donors = 1;
+	return need_set(a, &need, err);
+}
+
+static int
+look_at_row(struct apply *a, const struct row *row, struct cw_error *err)
+{
+	struct cw_entry base;
+	int got = apply_base(a, row, &base, err);
+
+	if (got != 0)
+		return got < 0 ? -1 : 0;
+	return apply_base_goes(row, &base)
+		   ? look_at_donor(a, row->path, &base, err)
+		   : 0;
+}
+
+static int
+look_at_dir(
+    struct apply *a, int64_t dir, struct cw_buf *path, struct cw_error *err)
+{
+	struct cw_walk_query q = CW_WALK_ALL;
+	struct cw_walk *walk = NULL;
+	const char *dir_path;
+	struct cw_entry e;
+	size_t len;
+	int got;
+
+	if (cw_catalog_dir_path(a->r->catalog, dir, &dir_path, &len, err) < 0)
+		return -1;
+	cw_buf_reset(path);
+	cw_buf_append(path, dir_path, len);
+	cw_buf_append(path, "/", 1);
+	q.dir = dir;
+	q.kind = CW_KIND_FILE;
+	if (cw_walk_open(a->r->catalog, &q, &walk, err) < 0)
+		return -1;
+	while ((got = cw_walk_next(walk, &e, err)) == 1) {
+		path->len = len + 1;
+		cw_buf_append(path, e.name, e.name_len);
+		if (look_at_donor(a, cw_buf_string(path), &e, err) < 0) {
+			got = -1;
+			break;
+		}
+	}
+	cw_walk_close(walk);
+	return got;
+}
+
+int
+apply_look_at_donors(struct apply *a, struct cw_error *err)
+{
+	struct cw_buf path = CW_BUF_INIT;
+	int64_t id = 0;
+	int got;
+
+	while ((got = apply_going_next(a, &id, false, err)) == 1) {
+		if (cw_stop_check(err) < 0 ||
+		    look_at_dir(a, id, &path, err) < 0) {
+			got = -1;
+			break;
+		}
+	}
+	cw_buf_free(&path);
+	return got < 0 ? -1 : apply_each_row(a, 0, look_at_row, err);
+}
+
+/* What no donor has is copied from where it stays, or lacks. */
+int
+apply_find_contents(struct apply *a, struct cw_error *err)
+{
+	struct need need;
+	bool begin = true;
+	int got, found;
+
+	while ((got = need_next(a, begin, &need, err)) == 1) {
+		begin = false;
+		if (cw_stop_check(err) < 0)
+			return -1;
+		if (need.donors > 0)
+			continue;
+		found =
+		    cw_staging_has(a->r->staging, need.digest, need.size, err);
+		if (found == 0) {
+			found = incoming_find(
+			    a->in, a->r, need.digest, need.size, true, err);
+			if (found == 1) {
+				a->result->copied++;
+				a->result->copied_bytes += need.size;
+			}
+		}
+		if (found < 0)
+			return -1;
+		a->result->missing += found == 0;
+	}
+	return got;
+}
+
+int
+apply_have(struct apply *a, const uint8_t digest[CW_DIGEST_SIZE], uint64_t size,
+    struct cw_error *err)
+{
+	char name[CW_STAGING_NAME];
+	int got = incoming_find(a->in, a->r, digest, size, true, err);
+
+	if (got != 0)
+		return got < 0 ? -1 : 0;
+	a->result->missing++;
+	cw_staging_name(digest, 0, name);
+	return cw_error_set(
+	    err, CW_ERR_MISSING, "content %.16s is not here any more", name);
+}

@@ -1,0 +1,129 @@
+/*
+ * Changes become rows, one for each path.
+ */
+#include "replica/incoming_impl.h"
+
+#include <string.h>
+
+void
+incoming_join(struct cw_incoming *in, const struct cw_change *ch)
+{
+	cw_buf_reset(&in->path);
+	if (ch->dir_path_len > 0) {
+		cw_buf_append(&in->path, ch->dir_path, ch->dir_path_len);
+		cw_buf_append(&in->path, "/", 1);
+	}
+	cw_buf_append(&in->path, ch->e.name, ch->e.name_len);
+	cw_buf_string(&in->path);
+}
+
+static int
+drop_below(struct cw_incoming *in, struct cw_error *err)
+{
+	sqlite3_stmt *st = db_stmt(&in->db, IN_ROW_DROP_BELOW, err);
+	struct cw_buf from = CW_BUF_INIT;
+	struct cw_buf to = CW_BUF_INIT;
+	int ret = -1;
+
+	if (st != NULL) {
+		cw_buf_append(&from, in->path.data, in->path.len);
+		cw_buf_append(&to, in->path.data, in->path.len);
+		cw_buf_append(&from, "/", 1);
+		cw_buf_append(&to, "0", 1); /* what follows the slash */
+		db_bind_bytes(st, 1, from.data, from.len);
+		db_bind_bytes(st, 2, to.data, to.len);
+		ret = db_run(&in->db, st, err);
+		if (ret == 0)
+			in->info.rows -= (uint64_t)sqlite3_changes64(in->db.db);
+	}
+	cw_buf_free(&from);
+	cw_buf_free(&to);
+	return ret;
+}
+
+int
+incoming_drop(struct cw_incoming *in, struct cw_error *err)
+{
+	sqlite3_stmt *st = db_stmt(&in->db, IN_ROW_DROP, err);
+
+	if (st == NULL)
+		return -1;
+	db_bind_bytes(st, 1, in->path.data, in->path.len);
+	if (db_run(&in->db, st, err) < 0)
+		return -1;
+	in->info.rows -= (uint64_t)sqlite3_changes64(in->db.db);
+	return 0;
+}
+
+static int
+add_removal(
+    struct cw_incoming *in, const struct cw_change *ch, struct cw_error *err)
+{
+	sqlite3_stmt *st;
+
+	if (drop_below(in, err) < 0 || incoming_drop(in, err) < 0 ||
+	    (st = db_stmt(&in->db, IN_ROW_WIPE, err)) == NULL)
+		return -1;
+	db_bind_bytes(st, 1, in->path.data, in->path.len);
+	sqlite3_bind_int64(st, 2, (int64_t)ch->e.generation);
+	if (db_run(&in->db, st, err) < 0)
+		return -1;
+	in->info.rows++;
+	return 0;
+}
+
+/* The order in which contents are wanted. */
+static void
+wish(const struct cw_entry *e, int64_t *order, int64_t *key)
+{
+	*order = 0;
+	*key = 0;
+	if (e->class == 0)
+		return;
+	*order = e->size <= CW_SMALL_MAX ? 1 : 2;
+	if (*order == 2)
+		*key = (int64_t)e->size;
+	else
+		*key = e->mtime_ns == INT64_MIN ? INT64_MAX : -e->mtime_ns;
+}
+
+static int
+put_row(struct cw_incoming *in, enum in_stmt which, const struct cw_entry *e,
+    struct cw_error *err)
+{
+	sqlite3_stmt *st = db_stmt(&in->db, which, err);
+	int64_t order, key;
+
+	if (st == NULL)
+		return -1;
+	wish(e, &order, &key);
+	db_bind_bytes(st, 1, in->path.data, in->path.len);
+	db_bind_entry(st, 2, e);
+	sqlite3_bind_int64(st, 2 + DB_ENTRY_COUNT, order);
+	sqlite3_bind_int64(st, 3 + DB_ENTRY_COUNT, key);
+	return db_run(&in->db, st, err);
+}
+
+int
+cw_incoming_add(
+    struct cw_incoming *in, const struct cw_change *ch, struct cw_error *err)
+{
+	if (incoming_refuse_applying(in, err) < 0 ||
+	    incoming_check(in, ch, err) < 0)
+		return -1;
+	if (in->info.stage == CW_INCOMING_EMPTY)
+		return cw_error_set(err, CW_ERR_REFUSED,
+		    "a change came before the begin of a plan");
+	if (db_begin(&in->db, err) < 0)
+		return -1;
+	in->info.stage = CW_INCOMING_COLLECTING;
+	incoming_join(in, ch);
+	if (ch->is_removal)
+		return add_removal(in, ch, err);
+	if (put_row(in, IN_ROW_UPDATE, &ch->e, err) < 0)
+		return -1;
+	if (sqlite3_changes64(in->db.db) > 0)
+		return 0;
+	in->info.rows++;
+	return put_row(in, IN_ROW_INSERT, &ch->e, err);
+}
