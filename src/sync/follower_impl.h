@@ -1,0 +1,149 @@
+/*
+ * The inside of a follower, shared by follower.c (the conversation and the
+ * end of a plan), follower_rows.c (rows), follower_wants.c (contents) and
+ * follower_compare.c (comparison).
+ */
+#ifndef CW_SYNC_FOLLOWER_IMPL_H
+#define CW_SYNC_FOLLOWER_IMPL_H
+
+#include "base/buf.h"
+#include "replica/replica.h"
+#include "sync/follower.h"
+#include "sync/rows.h"
+
+/*
+ * Contents asked for at a time: enough to fill a long line (64 MiB are half a
+ * second of 1 Gbit/s), few enough to change our mind about the rest.
+ */
+#define WANTS_MAX	512u
+#define WANTS_BYTES_MAX (64u << 20)
+
+struct want {
+	uint32_t id; /* 0: free */
+	uint8_t digest[CW_DIGEST_SIZE];
+	uint64_t size, offset;
+	bool from_base; /* offset bytes of the version at `path` */
+	bool in_chunks; /* CHUNKS may come first */
+	uint64_t kept;	/* bytes in staging, where chunks are to come */
+	char *path;
+	/* The new version's chunks as they come, and where ours has them. */
+	struct chunk *chunks;
+	size_t chunk_count, chunk_cap, chunk_at;
+	struct cw_staging_writer *writer;
+	int base_fd;
+};
+
+struct chunk {
+	uint8_t digest[CW_SHA256_SIZE];
+	uint64_t offset; /* in the new version */
+	uint32_t len;
+	bool has_base;
+	uint64_t base_offset;
+};
+
+/* A frame that came while we were busy. */
+struct kept_frame {
+	struct kept_frame *next;
+	uint8_t type, flags;
+	size_t len;
+	uint8_t body[];
+};
+
+struct cw_follower {
+	struct cw_follower_options o;
+	struct cw_catalog *catalog; /* open while we hold the lock */
+	struct cw_place *place;
+	struct cw_replica replica;
+	bool is_open;
+	struct cw_wire_writer *writer;
+	struct cw_follower_state state;
+
+	bool must_ask;	  /* it rested in the midst of something */
+	int64_t taken_ms; /* CLOCK_MONOTONIC of the last frame of ours */
+	uint32_t serial;
+	uint64_t asked_generation; /* ours at the last START */
+	bool has_started;
+	bool has_position; /* rows came since the last commit */
+	struct cw_position position;
+	uint64_t uncommitted; /* bytes of contents and rows */
+	int64_t committed_ms; /* CLOCK_MONOTONIC */
+	bool is_torn;	      /* a frame was taken in by half */
+	bool is_cut;	      /* the line broke; what came is still taken in */
+
+	/* Rows that came brief and could not be told: asked for in full. */
+	struct cw_rows *asked;
+	size_t unresolved, asked_unsent;
+
+	/* The end that was announced. */
+	bool has_end, is_end_known;
+	uint64_t end_generation;
+	uint8_t end_digest[CW_STATE_SIZE];
+
+	/* Comparison. */
+	bool in_compare, has_sums, dirs_ended, was_compared;
+	uint64_t compare_generation;
+	size_t lists_open;
+	struct cw_buf listing; /* path of the list that is coming in */
+	bool in_listing;
+	unsigned compares; /* in a row without success */
+
+	/* Wants. */
+	struct want wants[WANTS_MAX];
+	size_t want_count;
+	size_t chunks; /* of all wants */
+	uint64_t want_bytes;
+	uint32_t next_id;
+	bool has_more;	/* lacking contents were passed over */
+	bool has_gone;	/* the source has some no more */
+	unsigned polls; /* for that, without anything new at the source */
+	uint64_t poll_generation;
+	struct cw_want_cursor cursor;
+	struct want *current; /* whose data come */
+
+	struct kept_frame *kept, **kept_end;
+	struct kept_frame *handed;
+	size_t kept_bytes;
+
+	/* Copies with a NUL behind them. */
+	struct cw_buf dir_path, name, target;
+};
+
+int follower_send(struct cw_follower *f, enum cw_frame_type type,
+    const ProtobufCMessage *m, struct cw_error *err);
+/* Takes the lock and opens the replica's parts; again is harmless. */
+int follower_open(struct cw_follower *f, struct cw_error *err);
+void follower_close(struct cw_follower *f);
+/* START from where we are; all: by comparison. */
+int follower_ask(struct cw_follower *f, bool all, struct cw_error *err);
+/* What came is made durable, unless rows are unresolved. */
+int follower_commit(struct cw_follower *f, struct cw_error *err);
+/* Goes on if nothing is awaited any more: applies, acknowledges. */
+int follower_advance(struct cw_follower *f, struct cw_error *err);
+
+int follower_plan(struct cw_follower *f, struct cw_wire_reader *reader,
+    const Cw__Plan *plan, struct cw_error *err);
+int follower_ask_rows(struct cw_follower *f, struct cw_error *err);
+/* Makes name, target and path of a change end in NUL, in our buffers. */
+void follower_own(struct cw_follower *f, struct cw_change *ch);
+
+/* This change's content, if it is nowhere at home. */
+int follower_want(
+    struct cw_follower *f, const struct cw_change *ch, struct cw_error *err);
+/* More of what lacks, as far as there is room. */
+int follower_want_more(struct cw_follower *f, struct cw_error *err);
+int follower_data(struct cw_follower *f, struct cw_wire_reader *reader,
+    const Cw__Data *data, struct cw_error *err);
+int follower_chunks(
+    struct cw_follower *f, const Cw__Chunks *chunks, struct cw_error *err);
+void follower_drop_wants(struct cw_follower *f);
+
+int follower_dirs(
+    struct cw_follower *f, const Cw__Dirs *dirs, struct cw_error *err);
+int follower_dir_list(
+    struct cw_follower *f, const Cw__DirList *list, struct cw_error *err);
+
+/* Runs apply in a thread, and keeps the link alive meanwhile. */
+int follower_apply(struct cw_follower *f, struct cw_apply_result *result,
+    struct cw_error *err);
+
+#endif

@@ -1,0 +1,560 @@
+/*
+ * Contents: what lacks is asked for, and what comes goes to staging.  Of a file
+ * that was appended to only the tail is sent: we say what we have of it by its
+ * length and SHA-256.  Of a large one that changed elsewhere the chunks are
+ * asked for first, and then those that our version does not have.
+ */
+#include "sync/follower_impl.h"
+
+#include "base/fs.h"
+#include "base/text.h"
+#include "formats/chunk/chunk.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Smaller files are sent whole rather than asked about twice. */
+#define CHUNKS_FROM (256u << 10)
+/* Above this the list of chunks would take too much memory. */
+#define CHUNKS_UP_TO (16ull << 30)
+#define CHUNKS_MAX   (1u << 21)
+#define RANGES_MAX   4096u
+
+static void
+free_want(struct cw_follower *f, struct want *w)
+{
+	if (f->current == w)
+		f->current = NULL;
+	cw_staging_abandon(w->writer);
+	cw_close(&w->base_fd);
+	free(w->path);
+	free(w->chunks);
+	f->chunks -= w->chunk_count;
+	f->want_bytes -= w->size - w->offset;
+	f->want_count--;
+	memset(w, 0, sizeof(*w));
+}
+
+void
+follower_drop_wants(struct cw_follower *f)
+{
+	for (size_t i = 0; i < WANTS_MAX; i++)
+		if (f->wants[i].id != 0)
+			free_want(f, &f->wants[i]);
+}
+
+static struct want *
+find_want(struct cw_follower *f, uint32_t id)
+{
+	if (f->current != NULL && f->current->id == id)
+		return f->current;
+	for (size_t i = 0; i < WANTS_MAX; i++)
+		if (f->wants[i].id == id && id != 0)
+			return &f->wants[i];
+	return NULL;
+}
+
+static bool
+is_asked(const struct cw_follower *f, const uint8_t digest[CW_DIGEST_SIZE])
+{
+	for (size_t i = 0; i < WANTS_MAX; i++)
+		if (f->wants[i].id != 0 &&
+		    memcmp(f->wants[i].digest, digest, CW_DIGEST_SIZE) == 0)
+			return true;
+	return false;
+}
+
+static bool
+has_room(const struct cw_follower *f)
+{
+	return f->want_count < WANTS_MAX && f->want_bytes < WANTS_BYTES_MAX &&
+	       f->chunks < CHUNKS_MAX / 4;
+}
+
+static int
+send_want(struct cw_follower *f, Cw__Item *item, struct cw_error *err)
+{
+	Cw__Want m = CW__WANT__INIT;
+
+	m.store = f->o.store;
+	m.n_items = 1;
+	m.items = &item;
+	return follower_send(f, CW_FRAME_WANT, &m.base, err);
+}
+
+/*
+ * The version that we have of the file: its length and digest, which is that
+ * of a prefix if the file was only appended to.  1 if there is none.
+ */
+static int
+find_base(struct cw_follower *f, const char *path, struct cw_entry *out,
+    struct cw_error *err)
+{
+	int got =
+	    cw_catalog_lookup_path(f->catalog, path, strlen(path), out, err);
+
+	if (got != 0)
+		return got;
+	return out->kind == CW_KIND_FILE && out->has_digest && out->size > 0
+		   ? 0
+		   : 1;
+}
+
+/*
+ * Our older version: most often it was appended to.  Of a large file that was
+ * not, the chunks come.  A part that staging has is as good as a prefix once it
+ * is the longer one; before that, what follows it may be in our version.
+ */
+static void
+use_base(
+    struct want *w, const struct cw_entry *base, uint8_t prefix[CW_SHA256_SIZE])
+{
+	uint64_t part = w->offset;
+
+	if (part > 0 && part >= base->size)
+		return;
+	w->in_chunks = w->size >= CHUNKS_FROM && w->size <= CHUNKS_UP_TO &&
+		       base->size <= CHUNKS_UP_TO;
+	if (w->in_chunks) {
+		w->kept = part;
+		w->offset = 0;
+	}
+	if (part == 0 && base->size <= w->size) {
+		w->from_base = true;
+		w->offset = base->size;
+		memcpy(prefix, base->digest, CW_SHA256_SIZE);
+	}
+}
+
+static int
+ask(struct cw_follower *f, const uint8_t digest[CW_DIGEST_SIZE], uint64_t size,
+    const char *path, bool with_base, struct cw_error *err)
+{
+	Cw__Item item = CW__ITEM__INIT;
+	uint8_t prefix[CW_SHA256_SIZE];
+	struct cw_entry base;
+	struct want *w = f->wants;
+	int got;
+
+	while (w->id != 0)
+		w++;
+	memset(w, 0, sizeof(*w));
+	w->base_fd = -1;
+	w->size = size;
+	got = cw_staging_partial(
+	    f->replica.staging, digest, &w->offset, prefix, err);
+	if (got < 0)
+		return -1;
+	if (got == 1 || w->offset > size)
+		w->offset = 0;
+	if (with_base && (got = find_base(f, path, &base, err)) < 0)
+		return -1;
+	if (with_base && got == 0)
+		use_base(w, &base, prefix);
+	/* Contents of all stores share the numbers of a link. */
+	w->id = f->o.store << CW_WANT_BITS | f->next_id;
+	f->next_id = f->next_id % ((1u << CW_WANT_BITS) - 1) + 1;
+	memcpy(w->digest, digest, CW_DIGEST_SIZE);
+	w->path = cw_strdup(path);
+	f->want_count++;
+	f->want_bytes += w->size - w->offset;
+	item.id = w->id;
+	item.digest.data = w->digest;
+	item.digest.len = CW_DIGEST_SIZE;
+	item.size = size;
+	item.offset = w->offset;
+	item.chunks = w->in_chunks;
+	if (w->offset > 0) {
+		item.prefix.data = prefix;
+		item.prefix.len = sizeof(prefix);
+	}
+	return send_want(f, &item, err);
+}
+
+int
+follower_want(
+    struct cw_follower *f, const struct cw_change *ch, struct cw_error *err)
+{
+	struct cw_buf path = CW_BUF_INIT;
+	int got = cw_incoming_lacks(f->replica.incoming, &f->replica, ch, err);
+
+	if (got <= 0 || is_asked(f, ch->e.digest))
+		return got < 0 ? -1 : 0;
+	if (!has_room(f)) {
+		f->has_more = true;
+		return 0;
+	}
+	if (ch->dir_path_len > 0)
+		cw_buf_printf(&path, "%s/", ch->dir_path);
+	cw_buf_append(&path, ch->e.name, ch->e.name_len);
+	got = ask(f, ch->e.digest, ch->e.size, cw_buf_string(&path), true, err);
+	cw_buf_free(&path);
+	return got;
+}
+
+int
+follower_want_more(struct cw_follower *f, struct cw_error *err)
+{
+	struct cw_want want;
+
+	/* Not for every content that comes: when half of them are here. */
+	if (!f->has_more || f->want_count > WANTS_MAX / 2 ||
+	    f->want_bytes > WANTS_BYTES_MAX / 2)
+		return 0;
+	while (has_room(f)) {
+		struct cw_buf path = CW_BUF_INIT;
+		int got = cw_incoming_next_want(
+		    f->replica.incoming, &f->replica, &f->cursor, &want, err);
+
+		if (got < 0)
+			return -1;
+		if (got == 0) {
+			f->has_more = false;
+			return 0;
+		}
+		if (is_asked(f, want.digest))
+			continue;
+		cw_buf_append(&path, want.path, want.path_len);
+		got = ask(
+		    f, want.digest, want.size, cw_buf_string(&path), true, err);
+		cw_buf_free(&path);
+		if (got < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Asks again for all of it, without what we have, which does not fit. */
+static int
+ask_whole(struct cw_follower *f, struct want *w, struct cw_error *err)
+{
+	uint8_t digest[CW_DIGEST_SIZE];
+	uint64_t size = w->size;
+	char *path = w->path;
+	int ret;
+
+	w->path = NULL;
+	memcpy(digest, w->digest, sizeof(digest));
+	free_want(f, w);
+	ret = cw_staging_discard(f->replica.staging, digest, err);
+	if (ret == 0)
+		ret = ask(f, digest, size, path, false, err);
+	free(path);
+	return ret;
+}
+
+static int
+begin_data(struct cw_follower *f, struct want *w, uint64_t offset,
+    struct cw_error *err)
+{
+	struct cw_staging *s = f->replica.staging;
+	int got;
+
+	f->current = w;
+	if (w->chunks != NULL)
+		return cw_staging_begin_at(
+		    s, w->digest, w->size, w->kept, &w->writer, err);
+	if (offset != 0 && offset != w->offset)
+		return cw_error_set(err, CW_ERR_FORMAT,
+		    "the peer sent a content from a place that was not asked");
+	if (offset == 0 || !w->from_base)
+		return cw_staging_begin_at(
+		    s, w->digest, w->size, offset, &w->writer, err);
+	got = cw_place_open(f->place, w->path, &w->base_fd, err);
+	if (got != 0)
+		return got < 0 ? -1 : 1;
+	return cw_staging_begin_from(
+	    s, w->digest, w->size, w->base_fd, offset, &w->writer, err);
+}
+
+/* The chunks that our version has, up to `until`. */
+static int
+copy_chunks(struct want *w, uint64_t until, struct cw_error *err)
+{
+	while (w->chunk_at < w->chunk_count) {
+		const struct chunk *c = &w->chunks[w->chunk_at];
+
+		if (c->offset >= until)
+			return 0;
+		if (c->has_base && cw_staging_copy(w->writer, w->base_fd,
+				       c->base_offset, c->len, err) < 0)
+			return -1;
+		w->chunk_at++;
+	}
+	return 0;
+}
+
+static int
+finish_want(struct cw_follower *f, struct want *w, struct cw_error *err)
+{
+	struct cw_error why = CW_ERROR_INIT;
+	int ret;
+
+	if (w->chunks != NULL && copy_chunks(w, w->size, err) < 0)
+		return -1;
+	ret = cw_staging_finish(w->writer, &why);
+	w->writer = NULL;
+	if (ret == 0) {
+		f->uncommitted += w->size;
+		f->state.contents++;
+		free_want(f, w);
+		return 0;
+	}
+	if (why.code != CW_ERR_DAMAGED) {
+		if (err != NULL)
+			*err = why;
+		return -1;
+	}
+	/* What we had of it was not what we took it for. */
+	if (w->from_base || w->chunks != NULL || w->offset > 0)
+		return ask_whole(f, w, err);
+	f->has_gone = true;
+	free_want(f, w);
+	return 0;
+}
+
+int
+follower_data(struct cw_follower *f, struct cw_wire_reader *reader,
+    const Cw__Data *data, struct cw_error *err)
+{
+	struct want *w = find_want(f, data->id);
+	const uint8_t *bytes;
+	size_t len;
+	int got;
+
+	if (w == NULL)
+		return 0; /* of a want that we took back */
+	if (data->gone) {
+		f->has_gone = true;
+		free_want(f, w);
+		return 0;
+	}
+	if (w->in_chunks && (!w->from_base || w->chunk_count > 0))
+		return cw_error_set(err, CW_ERR_FORMAT,
+		    "the peer sent a content whose chunks were asked for");
+	w->in_chunks = false; /* the prefix fitted */
+	if (w->writer == NULL &&
+	    (got = begin_data(f, w, data->offset, err)) != 0)
+		return got < 0 ? -1 : ask_whole(f, w, err);
+	if (w->chunks != NULL && copy_chunks(w, data->offset, err) < 0)
+		return -1;
+	if (cw_wire_content(reader, data->coding, &data->payload,
+		CW_WIRE_PAYLOAD_MAX, &bytes, &len, err) < 0)
+		return -1;
+	if (cw_staging_at(w->writer) != data->offset)
+		return cw_error_set(err, CW_ERR_FORMAT,
+		    "the peer sent byte %llu of a content where %llu was due",
+		    (unsigned long long)data->offset,
+		    (unsigned long long)cw_staging_at(w->writer));
+	if (cw_staging_write(w->writer, bytes, len, err) < 0)
+		return -1;
+	/* What came in its place need not be copied. */
+	while (w->chunks != NULL && w->chunk_at < w->chunk_count &&
+	       w->chunks[w->chunk_at].offset < cw_staging_at(w->writer))
+		w->chunk_at++;
+	return data->last ? finish_want(f, w, err) : 0;
+}
+
+/* Chunks. */
+
+static int
+by_digest(const void *a, const void *b)
+{
+	return memcmp(((const struct chunk *)a)->digest,
+	    ((const struct chunk *)b)->digest, CW_SHA256_SIZE);
+}
+
+/* Cuts our version by the sizes of the new one. */
+static int
+cut_base(
+    struct want *w, struct chunk **out, size_t *count, struct cw_error *err)
+{
+	const struct cw_chunk_sizes *sizes = cw_chunk_sizes_for(w->size);
+	size_t room = (size_t)sizes->max * 4, have = 0, cap = 0, n;
+	uint8_t *buf = cw_malloc(room);
+	struct chunk *list = NULL;
+	uint64_t read_at = 0, at = 0;
+	bool is_end = false;
+	int ret = -1;
+
+	*count = 0;
+	do {
+		size_t got = 0, used = 0;
+
+		if (cw_stop_check(err) < 0 ||
+		    cw_pread_full(w->base_fd, buf + have, room - have, read_at,
+			&got, err) < 0)
+			goto out;
+		read_at += got;
+		is_end = got < room - have;
+		have += got;
+		while (
+		    *count < CHUNKS_MAX && (n = cw_chunk_next(sizes, buf + used,
+						have - used, is_end)) > 0) {
+			if (*count == cap) {
+				cap = cap == 0 ? 256 : cap * 2;
+				list =
+				    cw_reallocarray(list, cap, sizeof(*list));
+			}
+			list[*count] =
+			    (struct chunk){.offset = at, .len = (uint32_t)n};
+			cw_sha256(buf + used, n, list[(*count)++].digest);
+			used += n;
+			at += n;
+		}
+		memmove(buf, buf + used, have - used);
+		have -= used;
+	} while (!is_end && *count < CHUNKS_MAX);
+	if (*count > 0)
+		qsort(list, *count, sizeof(*list), by_digest);
+	*out = list;
+	list = NULL;
+	ret = 0;
+out:
+	free(list);
+	free(buf);
+	return ret;
+}
+
+/* The chunks that staging has whole; the rest of it is of no use. */
+static void
+skip_kept(struct want *w)
+{
+	uint64_t kept = 0;
+
+	while (w->chunk_at < w->chunk_count) {
+		const struct chunk *c = &w->chunks[w->chunk_at];
+
+		if (c->offset + c->len > w->kept)
+			break;
+		kept = c->offset + c->len;
+		w->chunk_at++;
+	}
+	w->kept = kept;
+}
+
+/* Asks for the chunks that our version does not have. */
+static int
+ask_ranges(struct cw_follower *f, struct want *w, struct cw_error *err)
+{
+	Cw__Item item = CW__ITEM__INIT;
+	Cw__Range *ranges = cw_calloc(RANGES_MAX, sizeof(*ranges));
+	Cw__Range **list = cw_calloc(RANGES_MAX, sizeof(*list));
+	struct chunk *base = NULL;
+	size_t base_count = 0, n = 0;
+	uint64_t lacking = 0;
+	int got, ret = -1;
+
+	got = cw_place_open(f->place, w->path, &w->base_fd, err);
+	if (got < 0 || (got == 0 && cut_base(w, &base, &base_count, err) < 0))
+		goto out;
+	for (size_t i = 0; i < w->chunk_count; i++) {
+		struct chunk *c = &w->chunks[i];
+		const struct chunk *same = NULL;
+
+		/* In staging already; the whole is hashed in the end. */
+		if (c->offset + c->len <= w->kept)
+			continue;
+		if (base_count > 0)
+			same = bsearch(
+			    c, base, base_count, sizeof(*base), by_digest);
+		/* The last range takes all the rest, if it has to. */
+		if (same != NULL && same->len == c->len && n < RANGES_MAX) {
+			c->has_base = true;
+			c->base_offset = same->offset;
+			continue;
+		}
+		lacking += c->len;
+		if (n > 0 &&
+		    ranges[n - 1].offset + ranges[n - 1].length == c->offset) {
+			ranges[n - 1].length += c->len;
+			continue;
+		}
+		cw__range__init(&ranges[n]);
+		ranges[n].offset = c->offset;
+		ranges[n].length = c->len;
+		list[n] = &ranges[n];
+		n++;
+	}
+	w->in_chunks = false;
+	skip_kept(w);
+	if (n == 0) {
+		/* All of it is here, only in another order or shorter. */
+		if (begin_data(f, w, 0, err) == 0)
+			ret = finish_want(f, w, err);
+		goto out;
+	}
+	f->want_bytes -= w->size - w->offset;
+	w->offset = w->size - lacking;
+	f->want_bytes += lacking;
+	item.id = w->id;
+	item.digest.data = w->digest;
+	item.digest.len = CW_DIGEST_SIZE;
+	item.size = w->size;
+	item.n_ranges = n;
+	item.ranges = list;
+	ret = send_want(f, &item, err);
+out:
+	free(base);
+	free(ranges);
+	free(list);
+	return ret;
+}
+
+int
+follower_chunks(
+    struct cw_follower *f, const Cw__Chunks *m, struct cw_error *err)
+{
+	struct want *w = find_want(f, m->id);
+	const struct cw_chunk_sizes *sizes;
+	uint64_t at;
+
+	if (w == NULL)
+		return 0;
+	if (m->gone) {
+		f->has_gone = true;
+		free_want(f, w);
+		return 0;
+	}
+	at = w->chunk_count == 0 ? 0
+				 : w->chunks[w->chunk_count - 1].offset +
+				       w->chunks[w->chunk_count - 1].len;
+	if (!w->in_chunks || m->first != at ||
+	    m->digests.len != m->n_lengths * CW_SHA256_SIZE ||
+	    w->chunk_count + m->n_lengths > CHUNKS_MAX)
+		return cw_error_set(
+		    err, CW_ERR_FORMAT, "the peer's CHUNKS are malformed");
+	/* Nor was it appended to. */
+	if (w->from_base) {
+		f->want_bytes += w->offset;
+		w->offset = 0;
+		w->from_base = false;
+	}
+	if (w->chunk_count + m->n_lengths > w->chunk_cap) {
+		w->chunk_cap = w->chunk_count + m->n_lengths;
+		w->chunks = cw_reallocarray(
+		    w->chunks, w->chunk_cap, sizeof(*w->chunks));
+	}
+	sizes = cw_chunk_sizes_for(w->size);
+	for (size_t i = 0; i < m->n_lengths; i++) {
+		struct chunk *c;
+
+		/* A lot of tiny ones would take all our memory. */
+		if (m->lengths[i] > sizes->max ||
+		    m->lengths[i] > w->size - at ||
+		    (m->lengths[i] < sizes->min &&
+			m->lengths[i] != w->size - at))
+			return cw_error_set(err, CW_ERR_FORMAT,
+			    "the peer's CHUNKS are not cut as they must be");
+		c = &w->chunks[w->chunk_count++];
+		f->chunks++;
+		*c = (struct chunk){.offset = at, .len = m->lengths[i]};
+		memcpy(c->digest, m->digests.data + i * CW_SHA256_SIZE,
+		    CW_SHA256_SIZE);
+		at += c->len;
+	}
+	if (m->last && at != w->size)
+		return cw_error_set(err, CW_ERR_FORMAT,
+		    "the peer's CHUNKS make another size than the file's");
+	return m->last ? ask_ranges(f, w, err) : 0;
+}

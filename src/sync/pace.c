@@ -1,0 +1,53 @@
+#include "sync/pace.h"
+
+#include <time.h>
+
+#define LOOK_EVERY (16u << 20) /* bytes */
+/*
+ * Small amounts are always compressed: they are what crosses slow lines every
+ * day, and they cost no time worth saving.
+ */
+#define FREE_BYTES (64u << 20)
+#define LEVEL_MAX  6
+
+static int64_t
+now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+void
+cw_pace_init(struct cw_pace *p)
+{
+	*p = (struct cw_pace){.level = CW_PACE_LEVEL, .since_ns = now_ns()};
+}
+
+void
+cw_pace_sent(struct cw_pace *p, const struct cw_link *l, uint64_t bytes)
+{
+	struct cw_link_stats stats;
+	int64_t now, took;
+	uint64_t blocked;
+
+	p->bytes += bytes;
+	p->total += bytes;
+	if (p->bytes < LOOK_EVERY)
+		return;
+	cw_link_stats(l, &stats);
+	now = now_ns();
+	took = now - p->since_ns;
+	blocked = stats.blocked_ns - p->blocked_ns;
+	if (p->total >= FREE_BYTES && took > 0) {
+		if (blocked < (uint64_t)took / 4 && p->level > 0)
+			p->level = p->level > 1 ? 1 : 0;
+		else if (blocked > (uint64_t)took / 4 * 3 &&
+			 p->level < LEVEL_MAX)
+			p->level++;
+	}
+	p->bytes = 0;
+	p->since_ns = now;
+	p->blocked_ns = stats.blocked_ns;
+}
