@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/fs.h"
 #include "formats/mail/mail.h"
+#include "sync/carrier.h"
 
 #include <ini.h>
 #include <stdio.h>
@@ -90,9 +91,13 @@ set_once(struct parse *p, char **field, const char *key, const char *value)
 static int
 set_address(struct parse *p, char **field, const char *key, const char *value)
 {
-	if (!cw_config_address_is_valid(value))
+	bool is_peer = strcmp(key, "address") == 0;
+
+	if (is_peer ? cw_address_check(value, NULL) < 0
+		    : !cw_config_address_is_valid(value))
 		return refuse(p, p->line,
-		    "%s = %s is not HOST:PORT (mail.example:7625)", key, value);
+		    "%s = %s is not HOST:PORT (mail.example:7625)%s", key,
+		    value, is_peer ? " nor ssh://HOST" : "");
 	return set_once(p, field, key, value);
 }
 
@@ -206,6 +211,13 @@ take_store(struct parse *p, const char *key, const char *value)
 			    value);
 		return set_once(p, &store->history, key, value);
 	}
+	if (strcmp(key, "every") == 0) {
+		if (!cw_config_every_is_valid(value))
+			return refuse(p, p->line,
+			    "every = %s is no time: write 10s, 5m or 1h",
+			    value);
+		return set_once(p, &store->every, key, value);
+	}
 	if (strcmp(key, "exclude") == 0) {
 		if (store->exclude_count == KEYS_MAX)
 			return refuse(
@@ -219,8 +231,47 @@ take_store(struct parse *p, const char *key, const char *value)
 		return set_once(p, &store->follow, key, value);
 	return refuse(p, p->line,
 	    "unknown key %s in [store \"%s\"]; it has root, format, history, "
-	    "exclude, follow",
+	    "every, exclude, follow",
 	    key, p->name);
+}
+
+static int
+check_hook(struct parse *p, const char *key, const char *value)
+{
+	uint64_t number;
+
+	if (strcmp(key, "timeout") == 0) {
+		if (!cw_config_duration_is_valid(value, "smh") ||
+		    !cw_decimal_parse(
+			value, strlen(value) - 1, 86400, &number) ||
+		    number == 0)
+			return refuse(p, p->line,
+			    "timeout = %s is no time: write 60s or 5m", value);
+		return 0;
+	}
+	if (strcmp(key, "holders") == 0) {
+		if (strcmp(value, "wait") != 0 && strcmp(value, "kill") != 0)
+			return refuse(p, p->line,
+			    "holders = %s is neither wait nor kill", value);
+		return 0;
+	}
+	if (strcmp(key, "guard") == 0) {
+		if (!cw_decimal_parse(
+			value, strlen(value), 1000000000, &number))
+			return refuse(p, p->line,
+			    "guard = %s is no number up to 1000000000", value);
+		return 0;
+	}
+	if (!is_one_of(key, hooks, sizeof(hooks) / sizeof(*hooks)))
+		return refuse(p, p->line,
+		    "unknown key %s in [hooks \"%s\"]; it has fence, unfence, "
+		    "quiesce, resume, promote, demote, alarm, timeout, "
+		    "holders, guard",
+		    key, p->name);
+	if (value[0] != '/')
+		return refuse(
+		    p, p->line, "%s = %s is not an absolute path", key, value);
+	return 0;
 }
 
 static int
@@ -234,15 +285,7 @@ check_setting(struct parse *p, const char *key, const char *value)
 			    p->name);
 		return 0;
 	case HOOKS:
-		if (!is_one_of(key, hooks, sizeof(hooks) / sizeof(*hooks)))
-			return refuse(p, p->line,
-			    "unknown key %s in [hooks \"%s\"]; it has fence, "
-			    "unfence, quiesce, resume, promote, demote, alarm",
-			    key, p->name);
-		if (value[0] != '/')
-			return refuse(p, p->line,
-			    "%s = %s is not an absolute path", key, value);
-		return 0;
+		return check_hook(p, key, value);
 	default:
 		if (!is_one_of(key, checks, sizeof(checks) / sizeof(*checks)))
 			return refuse(p, p->line,
@@ -539,6 +582,7 @@ free_store(struct cw_config_store *store)
 	free(store->name);
 	free(store->format);
 	free(store->history);
+	free(store->every);
 	free(store->follow);
 }
 

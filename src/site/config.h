@@ -24,6 +24,7 @@
 #define CW_CONFIG_LINE_MAX  8192u      /* bytes of a line */
 #define CW_CONFIG_NAME_MAX  63u	       /* bytes of a store's, a root's name */
 #define CW_CONFIG_ROOTS_MAX 64u	       /* of one store */
+#define CW_CONFIG_EVERY	    60u	       /* seconds between generations */
 
 struct cw_config_root {
 	char *name; /* first component of every path in seed and catalog */
@@ -36,6 +37,7 @@ struct cw_config_store {
 	size_t root_count;
 	char *format;	 /* NULL: each root's is detected */
 	char *history;	 /* "30d", NULL: the default */
+	char *every;	 /* "60s", NULL: the default, CW_CONFIG_EVERY */
 	char **excludes; /* fnmatch(3) patterns, relative to the root */
 	size_t exclude_count;
 	char *follow;  /* the site this is a replica of, NULL: none */
@@ -102,6 +104,10 @@ bool cw_config_name_is_valid(const char *name, size_t len);
 /* Whether a text is HOST:PORT; "30d" or another time for `history`. */
 bool cw_config_address_is_valid(const char *text);
 bool cw_config_history_is_valid(const char *text);
+/* "10s", "5m", "1h": not 0, at most a day. */
+bool cw_config_every_is_valid(const char *text);
+/* How many seconds lie between two generations that the daemon takes. */
+unsigned cw_config_every(const struct cw_config_store *store);
 /* "10s": a number and one of the letters of units. */
 bool cw_config_duration_is_valid(const char *text, const char *units);
 

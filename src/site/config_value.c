@@ -104,3 +104,33 @@ cw_config_history_is_valid(const char *text)
 	return strcmp(text, "forever") == 0 ||
 	       cw_config_duration_is_valid(text, "hdw");
 }
+
+/* Seconds; 0 for what is none. */
+static uint64_t
+every_seconds(const char *text)
+{
+	size_t len = strlen(text);
+	uint64_t value;
+
+	if (!cw_config_duration_is_valid(text, "smh") ||
+	    !cw_decimal_parse(text, len - 1, 86400, &value))
+		return 0;
+	if (text[len - 1] == 'm')
+		value *= 60;
+	else if (text[len - 1] == 'h')
+		value *= 3600;
+	return value > 86400 ? 0 : value;
+}
+
+bool
+cw_config_every_is_valid(const char *text)
+{
+	return every_seconds(text) > 0;
+}
+
+unsigned
+cw_config_every(const struct cw_config_store *store)
+{
+	return store->every == NULL ? CW_CONFIG_EVERY
+				    : (unsigned)every_seconds(store->every);
+}

@@ -56,10 +56,17 @@ cw_config_template(const char *name, const char *listen, const char *state,
 	    "# How long a replica keeps what was replaced or removed: 12h, "
 	    "30d, 8w, forever.\n"
 	    "# history = 30d\n"
-	    "# What is left out: a pattern of fnmatch(3) against the path "
-	    "below the root;\n"
-	    "# give one line a pattern.\n"
+	    "# How often the daemon looks for changes: 10s, 5m, 1h; 60s unless "
+	    "set.\n"
+	    "# every = 60s\n"
+	    "# What is left out: a pattern of fnmatch(3) against the whole "
+	    "path below the\n"
+	    "# root.  * matches no slash, so each depth needs a line of its "
+	    "own; a directory\n"
+	    "# that matches is left out with all that is in it.\n"
 	    "# exclude = *.bak\n"
+	    "# exclude = */*.bak\n"
+	    "# exclude = */*/*.bak\n"
 	    "# The site of which this store is a replica.\n"
 	    "# follow = metairie\n"
 	    "\n"
@@ -77,6 +84,14 @@ cw_config_template(const char *name, const char *listen, const char *state,
 	    "# promote = /etc/causeway/hooks/dovecot-start\n"
 	    "# demote = /etc/causeway/hooks/dovecot-stop\n"
 	    "# alarm = /etc/causeway/hooks/alarm\n"
+	    "# How long one may take, and how long to wait for processes that\n"
+	    "# hold the store's files.\n"
+	    "# timeout = 60s\n"
+	    "# Whether the move is put back then, or they are killed: wait, "
+	    "kill.\n"
+	    "# holders = wait\n"
+	    "# After a failover the next UID of every mailbox is raised by:\n"
+	    "# guard = 100000\n"
 	    "\n"
 	    "# What is watched, and what is done when it fails.\n"
 	    "# [check \"imap\"]\n"
@@ -128,6 +143,8 @@ cw_config_append_store(struct cw_buf *text, const struct cw_config_store *store)
 		cw_buf_printf(text, "format = %s\n", store->format);
 	if (store->history != NULL)
 		cw_buf_printf(text, "history = %s\n", store->history);
+	if (store->every != NULL)
+		cw_buf_printf(text, "every = %s\n", store->every);
 	for (size_t i = 0; i < store->exclude_count; i++)
 		cw_buf_printf(text, "exclude = %s\n", store->excludes[i]);
 	if (store->follow != NULL)

@@ -1,7 +1,7 @@
 #include "site/home.h"
 
 #include "base/buf.h"
-#include "base/bytes.h"
+#include "base/crypto.h"
 #include "base/fs.h"
 #include "site/home_dir.h"
 #include "site/identity.h"
@@ -14,8 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define LOCK_FILE "lock"
 
 static char *
 config_name(const char *home_dir, const char *config_file)
@@ -68,69 +66,42 @@ no_home(const char *home_dir, const char *config_file, const char *path,
 
 /* Reads and parses the file at home->config_path into config. */
 static int
-load_config(const char *path, struct cw_buf *text, struct cw_config *config,
+load_config(const char *path, struct cw_config *config, uint8_t sha256[32],
     struct cw_error *err)
 {
-	int found = cw_read_file(AT_FDCWD, path, CW_CONFIG_MAX, text, err);
+	struct cw_buf text = CW_BUF_INIT;
+	int found = cw_read_file(AT_FDCWD, path, CW_CONFIG_MAX, &text, err);
+	int ret = -1;
 
 	if (found > 0)
-		return cw_error_set(
+		cw_error_set(
 		    err, CW_ERR_FAILED, "configuration %s is gone", path);
-	if (found < 0) {
+	else if (found == 0)
+		ret = cw_config_parse((const char *)cw_buf_string(&text),
+		    text.len, path, config, err);
+	else if (err != NULL && err->code == CW_ERR_FORMAT)
 		/* A file that is no text is the operator's mistake. */
-		if (err != NULL && err->code == CW_ERR_FORMAT)
-			err->code = CW_ERR_USAGE;
-		return -1;
-	}
-	return cw_config_parse(
-	    (const char *)text->data, text->len, path, config, err);
-}
-
-/* Whose process wrote its number into the lock file; 0: nobody's. */
-static uint64_t
-lock_holder(int state_fd)
-{
-	struct cw_buf text = CW_BUF_INIT;
-	uint64_t pid = 0;
-	size_t len;
-
-	if (cw_read_file(state_fd, LOCK_FILE, 64, &text, NULL) == 0) {
-		len = text.len;
-		if (len > 0 && text.data[len - 1] == '\n')
-			len--;
-		if (!cw_decimal_parse(
-			(const char *)text.data, len, INT32_MAX, &pid))
-			pid = 0;
-	}
+		err->code = CW_ERR_USAGE;
+	if (ret == 0)
+		cw_sha256(text.data, text.len, sha256);
 	cw_buf_free(&text);
-	return pid;
+	return ret;
 }
 
-static int
-take_lock(struct cw_home *home, struct cw_error *err)
+int
+cw_home_reload(struct cw_home *home, bool *has_changed, struct cw_error *err)
 {
-	char pid[24];
-	uint64_t holder;
+	struct cw_config config = CW_CONFIG_INIT;
+	uint8_t sha256[sizeof(home->config_sha256)];
 
-	if (cw_lock_file(home->state_fd, LOCK_FILE, &home->lock_fd, err) < 0) {
-		if (err == NULL || err->code != CW_ERR_BUSY)
-			return cw_error_context(err, "%s", home->state_path);
-		holder = lock_holder(home->state_fd);
-		if (holder == 0)
-			return cw_error_set(err, CW_ERR_BUSY,
-			    "another process holds %s; wait until it is done",
-			    home->state_path);
-		return cw_error_set(err, CW_ERR_BUSY,
-		    "process %llu holds %s; wait until it is done, or stop it",
-		    (unsigned long long)holder, home->state_path);
-	}
-	(void)snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-	if (ftruncate(home->lock_fd, 0) < 0)
-		return cw_error_errno(
-		    err, "cannot write %s/%s", home->state_path, LOCK_FILE);
-	if (cw_pwrite_all(home->lock_fd, pid, strlen(pid), 0, err) < 0)
-		return cw_error_context(
-		    err, "%s/%s", home->state_path, LOCK_FILE);
+	if (load_config(home->config_path, &config, sha256, err) < 0)
+		return -1;
+	if (has_changed != NULL)
+		*has_changed =
+		    memcmp(sha256, home->config_sha256, sizeof(sha256)) != 0;
+	cw_config_free(&home->config);
+	home->config = config;
+	memcpy(home->config_sha256, sha256, sizeof(sha256));
 	return 0;
 }
 
@@ -194,7 +165,6 @@ cw_home_open(const char *home_dir, const char *config_file,
     enum cw_home_mode mode, struct cw_home **out, struct cw_error *err)
 {
 	struct cw_home *home = home_new();
-	struct cw_buf text = CW_BUF_INIT;
 	char *path = config_name(home_dir, config_file);
 	int ret = -1;
 
@@ -207,25 +177,18 @@ cw_home_open(const char *home_dir, const char *config_file,
 			cw_error_errno(err, "cannot find %s", path);
 		goto out;
 	}
-	if (load_config(home->config_path, &text, &home->config, err) < 0 ||
+	if (cw_home_reload(home, NULL, err) < 0 ||
 	    open_state(home, home_dir, err) < 0)
 		goto out;
-	if (mode == CW_HOME_WRITE) {
-		if (take_lock(home, err) < 0)
-			goto out;
-		/* It may have been changed while we had no lock. */
-		cw_config_free(&home->config);
-		cw_buf_reset(&text);
-		if (load_config(home->config_path, &text, &home->config, err) <
-		    0)
-			goto out;
-	}
+	/* It may have been changed while we had no lock. */
+	if (mode == CW_HOME_WRITE && (home_take_lock(home, err) < 0 ||
+					 cw_home_reload(home, NULL, err) < 0))
+		goto out;
 	*out = home;
 	home = NULL;
 	ret = 0;
 out:
 	cw_home_close(home);
-	cw_buf_free(&text);
 	free(path);
 	return ret;
 }
@@ -240,6 +203,7 @@ home_dir_is_empty(const char *path, const char *leftover)
 	while (is_empty && (d = readdir(dir)) != NULL)
 		is_empty = strcmp(d->d_name, ".") == 0 ||
 			   strcmp(d->d_name, "..") == 0 ||
+			   strcmp(d->d_name, HOME_STORE_LOCK) == 0 ||
 			   (leftover != NULL && strncmp(d->d_name, leftover,
 						    strlen(leftover)) == 0);
 	if (dir != NULL)
@@ -342,7 +306,11 @@ cw_home_create(const char *home_dir, const char *config_file,
 	if (check_options(&o, path, &home->config, &text, err) < 0)
 		goto out;
 	if (make_state(home, home_dir != NULL ? home_dir : o.state, err) < 0 ||
-	    take_lock(home, err) < 0 || place_config(home, path, err) < 0)
+	    place_config(home, path, err) < 0)
+		goto out;
+	/* A site that is there is refused also while its daemon runs. */
+	if (access(home->config_path, F_OK) < 0 &&
+	    home_take_lock(home, err) < 0)
 		goto out;
 	if (access(home->config_path, F_OK) == 0) {
 		cw_error_set(err, CW_ERR_REFUSED,

@@ -3,7 +3,10 @@
  *
  *   STATE/lock                          held by the one process that writes
  *   STATE/keys/                         identity.h
+ *   STATE/config.lock                   held while the configuration is changed
+ *   STATE/control.sock                  the daemon's: control.h
  *   STATE/stores/<STORE>/catalog.sqlite store/catalog.h
+ *   STATE/stores/<STORE>/lock           held by who works on that store
  *   STATE/seeds/<seed-id>/              seeds that this site packs or receives
  *
  * With --home DIR the state directory is DIR and the configuration is
@@ -20,6 +23,7 @@
 #include "store/scan.h"
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum cw_home_mode {
 	CW_HOME_READ,  /* looks only; others may write meanwhile */
@@ -32,6 +36,7 @@ struct cw_home {
 	int state_fd;
 	int lock_fd;		 /* -1: not ours */
 	struct cw_config config; /* as the file was when we opened it */
+	uint8_t config_sha256[32]; /* of the text that config is of */
 };
 
 /*
@@ -44,6 +49,14 @@ int cw_home_open(const char *home_dir, const char *config_file,
     enum cw_home_mode mode, struct cw_home **out, struct cw_error *err);
 /* Gives back the lock.  NULL is allowed. */
 void cw_home_close(struct cw_home *home);
+
+/*
+ * For a process that works on behalf of the one that holds the lock (a command
+ * that the daemon runs for the CLI): lock_fd is that lock, inherited.  From
+ * now on opening this very home for writing shares it.  The caller keeps
+ * lock_fd open.
+ */
+void cw_home_share_lock(int lock_fd);
 
 /* Whether there is a configuration where cw_home_open would look for it. */
 bool cw_home_exists(const char *home_dir, const char *config_file);
@@ -77,6 +90,24 @@ int cw_home_make_store_dir(
     const struct cw_home *home, const char *store, struct cw_error *err);
 int cw_home_make_seed_dir(
     const struct cw_home *home, const char *seed_id, struct cw_error *err);
+
+/*
+ * Takes the lock of a store, for who scans, packs, receives, applies or moves
+ * it: several processes may share a home (daemon.h), and only one of them
+ * works on a store.  Waits up to wait_ms.  CW_ERR_BUSY says who holds it,
+ * CW_ERR_INTERRUPTED that somebody asked us to stop.  *fd is the caller's to
+ * close, which gives the lock back, as does the end of the process.
+ */
+int cw_home_lock_store(const struct cw_home *home, const char *store,
+    unsigned wait_ms, int *fd, struct cw_error *err);
+
+/*
+ * Reads the configuration again, into home->config if it is right (pointers
+ * into it are stale then).  *has_changed (may be NULL) says whether the file's
+ * text is another.  Failure leaves home->config as it was.
+ */
+int cw_home_reload(
+    struct cw_home *home, bool *has_changed, struct cw_error *err);
 
 /*
  * Adds a peer to the configuration file and to home->config (pointers into

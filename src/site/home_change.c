@@ -2,10 +2,13 @@
  * Changing a home's configuration: peers and stores.
  */
 #include "base/buf.h"
+#include "base/crypto.h"
 #include "base/fs.h"
 #include "formats/mail/mail.h"
 #include "site/home.h"
+#include "site/home_dir.h"
 #include "site/identity.h"
+#include "sync/carrier.h"
 
 #include <fcntl.h>
 #include <stdlib.h>
@@ -24,9 +27,6 @@ save_config(
 	struct cw_config config = CW_CONFIG_INIT;
 	struct stat st;
 
-	if (home->lock_fd < 0)
-		return cw_error_set(
-		    err, CW_ERR_FAILED, "the home was opened for reading only");
 	if (text->len > CW_CONFIG_MAX)
 		return cw_error_set(err, CW_ERR_USAGE,
 		    "%s would be larger than %u bytes", home->config_path,
@@ -49,6 +49,7 @@ save_config(
 	}
 	cw_config_free(&home->config);
 	home->config = config;
+	cw_sha256(text->data, text->len, home->config_sha256);
 	return 0;
 fail:
 	cw_config_free(&config);
@@ -105,17 +106,16 @@ check_peer(const struct cw_home *home, const struct cw_card *card,
 	return 0;
 }
 
-int
-cw_home_add_peer(struct cw_home *home, const struct cw_card *card,
-    const char *address, bool *is_new, struct cw_error *err)
+static int
+add_peer(struct cw_home *home, const struct cw_card *card, const char *address,
+    bool *is_new, struct cw_error *err)
 {
 	const struct cw_config_peer *known;
 	struct cw_buf text = CW_BUF_INIT;
 	int ret = -1;
 
-	if (address != NULL && !cw_config_address_is_valid(address))
-		return cw_error_set(err, CW_ERR_USAGE,
-		    "%s is not HOST:PORT (mail.example:7625)", address);
+	if (address != NULL && cw_address_check(address, err) < 0)
+		return -1;
 	if (check_peer(home, card, &known, err) < 0)
 		return -1;
 	if (is_new != NULL)
@@ -134,6 +134,19 @@ cw_home_add_peer(struct cw_home *home, const struct cw_card *card,
 	ret = save_config(home, &text, err);
 out:
 	cw_buf_free(&text);
+	return ret;
+}
+
+int
+cw_home_add_peer(struct cw_home *home, const struct cw_card *card,
+    const char *address, bool *is_new, struct cw_error *err)
+{
+	int lock, ret;
+
+	if (home_begin_change(home, &lock, err) < 0)
+		return -1;
+	ret = add_peer(home, card, address, is_new, err);
+	home_end_change(&lock);
 	return ret;
 }
 
@@ -247,8 +260,8 @@ is_same_store(const struct cw_config_store *a, const struct cw_config_store *b)
 	return true;
 }
 
-int
-cw_home_add_store(struct cw_home *home, const struct cw_config_store *store,
+static int
+add_store(struct cw_home *home, const struct cw_config_store *store,
     struct cw_error *err)
 {
 	struct cw_config config = CW_CONFIG_INIT;
@@ -274,6 +287,9 @@ cw_home_add_store(struct cw_home *home, const struct cw_config_store *store,
 		return cw_error_set(err, CW_ERR_USAGE,
 		    "history %s is no time: write 12h, 30d, 8w or forever",
 		    store->history);
+	if (store->every != NULL && !cw_config_every_is_valid(store->every))
+		return cw_error_set(err, CW_ERR_USAGE,
+		    "every %s is no time: write 10s, 5m or 1h", store->every);
 	for (size_t i = 0; i < store->root_count; i++)
 		if (check_root(home, store, i, err) < 0)
 			return -1;
@@ -302,6 +318,19 @@ out:
 	return ret;
 }
 
+int
+cw_home_add_store(struct cw_home *home, const struct cw_config_store *store,
+    struct cw_error *err)
+{
+	int lock, ret;
+
+	if (home_begin_change(home, &lock, err) < 0)
+		return -1;
+	ret = add_store(home, store, err);
+	home_end_change(&lock);
+	return ret;
+}
+
 static bool
 has_roots(const struct cw_config_store *a, const struct cw_config_store *b)
 {
@@ -314,8 +343,8 @@ has_roots(const struct cw_config_store *a, const struct cw_config_store *b)
 	return true;
 }
 
-int
-cw_home_put_replica(struct cw_home *home, const struct cw_config_store *store,
+static int
+put_replica(struct cw_home *home, const struct cw_config_store *store,
     struct cw_error *err)
 {
 	const struct cw_config_store *old =
@@ -324,7 +353,7 @@ cw_home_put_replica(struct cw_home *home, const struct cw_config_store *store,
 	int ret;
 
 	if (old == NULL)
-		return cw_home_add_store(home, store, err);
+		return add_store(home, store, err);
 	if (has_roots(old, store))
 		return 0;
 	ret = cw_read_file(
@@ -336,4 +365,17 @@ cw_home_put_replica(struct cw_home *home, const struct cw_config_store *store,
 	}
 	cw_buf_free(&text);
 	return ret == 0 ? 0 : -1;
+}
+
+int
+cw_home_put_replica(struct cw_home *home, const struct cw_config_store *store,
+    struct cw_error *err)
+{
+	int lock, ret;
+
+	if (home_begin_change(home, &lock, err) < 0)
+		return -1;
+	ret = put_replica(home, store, err);
+	home_end_change(&lock);
+	return ret;
 }

@@ -120,7 +120,7 @@ START_TEST(every_key_of_the_template_is_known)
 			  &config, &err) == 0,
 	    "%s", err.message);
 	ck_assert_uint_eq(config.stores[0].root_count, 2);
-	ck_assert_uint_eq(config.setting_count, 13);
+	ck_assert_uint_eq(config.setting_count, 16);
 	cw_buf_free(&text);
 	cw_buf_free(&bare);
 }
@@ -163,6 +163,12 @@ START_TEST(values_are_checked)
 	    "test.conf:5: ", "elm");
 	refuses("[site]\nname = a\n[store \"m\"]\nroot = /m\nhistory = 3\n",
 	    "test.conf:5: ", "history");
+	refuses("[site]\nname = a\n[store \"m\"]\nroot = /m\nevery = 0s\n",
+	    "test.conf:5: ", "every");
+	refuses("[site]\nname = a\n[store \"m\"]\nroot = /m\nevery = 25h\n",
+	    "test.conf:5: ", "every");
+	refuses("[site]\nname = a\n[store \"m\"]\nroot = /m\nevery = 1d\n",
+	    "test.conf:5: ", "every");
 	refuses("[site]\nname = a\n[store \"m\"]\nroot = /m\nfollow = b\n",
 	    "test.conf:3: ", "causeway pair");
 	refuses("[site]\nname = a\n[store \"m\"]\nroot = /m\n"
@@ -235,6 +241,25 @@ START_TEST(a_value_is_all_that_stands_on_its_line)
 	ck_assert_str_eq(config.stores[0].roots[1].path, "/e=f:g");
 	ck_assert_uint_eq(config.stores[0].exclude_count, 2);
 	ck_assert_str_eq(config.stores[0].excludes[1], "a = b");
+}
+END_TEST
+
+START_TEST(every_is_in_seconds_and_has_a_default)
+{
+	struct cw_buf text = CW_BUF_INIT;
+
+	ck_assert_int_eq(parse("[site]\nname = a\n[store \"m\"]\nroot = /m\n"
+			       "[store \"n\"]\nroot = /n\nevery = 1s\n"
+			       "[store \"o\"]\nroot = /o\nevery = 5m\n"
+			       "[store \"p\"]\nroot = /p\nevery = 24h\n"),
+	    0);
+	ck_assert_uint_eq(cw_config_every(&config.stores[0]), 60);
+	ck_assert_uint_eq(cw_config_every(&config.stores[1]), 1);
+	ck_assert_uint_eq(cw_config_every(&config.stores[2]), 300);
+	ck_assert_uint_eq(cw_config_every(&config.stores[3]), 86400);
+	cw_config_append_store(&text, &config.stores[2]);
+	ck_assert_ptr_nonnull(strstr(cw_buf_string(&text), "every = 5m\n"));
+	cw_buf_free(&text);
 }
 END_TEST
 
@@ -401,6 +426,7 @@ main(void)
 	tcase_add_test(tc, nul_bytes_and_endless_lines_are_refused);
 	tcase_add_test(tc, long_names_and_paths_are_not_cut);
 	tcase_add_test(tc, a_value_is_all_that_stands_on_its_line);
+	tcase_add_test(tc, every_is_in_seconds_and_has_a_default);
 	tcase_add_test(tc, root_names_come_from_the_last_component);
 	tcase_add_test(tc, a_root_is_split_at_a_name_only);
 	tcase_add_test(tc, appended_sections_are_read_back);

@@ -1,0 +1,840 @@
+/*
+ * HELLO: which stores both have, whose epoch is greater, who is the source.
+ */
+#include "site/session_impl.h"
+
+#include "base/fs.h"
+#include "base/text.h"
+#include "site/cutover.h"
+#include "site/generation.h"
+#include "site/holders.h"
+#include "site/hooks.h"
+#include "store/contents.h"
+#include "store/peer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define HELLO_MS     20000
+#define LOCK_WAIT_MS 60000u
+
+/* Optional: whoever says it came for one errand, and keeps no link. */
+#define FEATURE_VISIT "visit"
+
+static const char *const features[] = {NULL};
+
+bool
+session_look_at_role(struct slot *slot, bool remember)
+{
+	uint64_t ino = 0;
+	int64_t ctime_ns = 0;
+	struct stat st;
+
+	if (fstatat(slot->dirfd, CW_ROLE_FILE, &st, 0) == 0) {
+		ino = st.st_ino;
+		ctime_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 +
+			   st.st_ctim.tv_nsec;
+	}
+	if (remember) {
+		slot->role_ino = ino;
+		slot->role_ctime_ns = ctime_ns;
+	}
+	return ino == slot->role_ino && ctime_ns == slot->role_ctime_ns;
+}
+
+int
+session_lock(void *arg, bool take, struct cw_error *err)
+{
+	struct slot *slot = arg;
+
+	if (!take) {
+		if (slot->lock_depth > 0 && --slot->lock_depth == 0)
+			cw_close(&slot->lock_fd);
+		return 0;
+	}
+	if (slot->lock_depth == 0 &&
+	    cw_home_lock_store(slot->session->o.home, slot->st.config->name,
+		LOCK_WAIT_MS, &slot->lock_fd, err) < 0)
+		return -1;
+	slot->lock_depth++;
+	return 0;
+}
+
+static int
+open_roots(struct slot *slot, struct cw_error *err)
+{
+	const struct cw_config_store *config = slot->st.config;
+
+	if (slot->roots != NULL)
+		return 0;
+	slot->roots = cw_calloc(config->root_count, sizeof(*slot->roots));
+	for (size_t i = 0; i < config->root_count; i++) {
+		slot->roots[i].name = config->roots[i].name;
+		slot->roots[i].dirfd = cw_open_dir(config->roots[i].path, err);
+		if (slot->roots[i].dirfd < 0)
+			return -1;
+		slot->root_count++;
+	}
+	return 0;
+}
+
+static int
+open_store(struct cw_session *s, struct slot *slot,
+    const struct cw_config_store *config, struct cw_error *err)
+{
+	struct cw_catalog *c = NULL;
+	int ret = -1;
+
+	slot->session = s;
+	slot->dirfd = slot->lock_fd = slot->visit_fd = -1;
+	slot->st.config = config;
+	slot->st.number = (uint32_t)(slot - s->slots);
+	slot->dir = cw_home_store_dir(s->o.home, config->name);
+	slot->catalog_path = cw_home_catalog_path(s->o.home, config->name);
+	if (cw_home_make_store_dir(s->o.home, config->name, err) < 0 ||
+	    (slot->dirfd = cw_open_dir(slot->dir, err)) < 0)
+		return -1;
+	(void)session_look_at_role(slot, true);
+	slot->st.has_catalog = cw_home_has_catalog(s->o.home, config);
+	if (!slot->st.has_catalog)
+		return 0;
+	if (cw_home_catalog(s->o.home, config, CW_CATALOG_READ, &c, err) < 0)
+		return -1;
+	memcpy(
+	    slot->st.store_id, cw_catalog_info(c)->store_id, CW_STORE_ID_SIZE);
+	ret = cw_home_role(s->o.home, config, c, &slot->st.role, err);
+	cw_catalog_close(c);
+	return ret;
+}
+
+int
+session_open_stores(struct cw_session *s, struct cw_error *err)
+{
+	const struct cw_config *config = &s->o.home->config;
+
+	s->slots = cw_calloc(config->store_count + 1, sizeof(*s->slots));
+	for (size_t i = 0; i < config->store_count; i++) {
+		if (s->o.store != NULL &&
+		    strcmp(config->stores[i].name, s->o.store) != 0)
+			continue;
+		/* A store that follows nobody and was never scanned is not
+		   there yet. */
+		if (config->stores[i].follow == NULL &&
+		    !cw_home_has_catalog(s->o.home, &config->stores[i]))
+			continue;
+		if (open_store(s, &s->slots[s->slot_count], &config->stores[i],
+			err) < 0)
+			return cw_error_context(
+			    err, "store %s", config->stores[i].name);
+		s->slot_count++;
+	}
+	return 0;
+}
+
+/* What we say. */
+
+struct said {
+	Cw__Store store;
+	Cw__Epoch *epochs;
+	Cw__Epoch **list;
+	struct cw_buf text;
+	uint8_t digest[CW_STATE_SIZE];
+};
+
+static Cw__Role
+wire_role(const struct slot *slot)
+{
+	if (!slot->st.has_catalog)
+		return CW__ROLE__STANDBY;
+	switch (slot->st.role.is) {
+	case CW_ROLE_IS_ACTIVE:
+		/* Given away: it waits to follow. */
+		return slot->st.role.has_handover ? CW__ROLE__FENCED
+						  : CW__ROLE__ACTIVE;
+	case CW_ROLE_IS_FENCED:
+		return CW__ROLE__FENCED;
+	default:
+		return CW__ROLE__STANDBY;
+	}
+}
+
+/* The epochs' lines, one in each. */
+static void
+say_history(struct said *said, const struct cw_epochs *history)
+{
+	char *at, *line;
+	size_t n = 0;
+
+	cw_epochs_format(history, &said->text);
+	at = cw_buf_string(&said->text);
+	said->epochs = cw_calloc(history->count + 1, sizeof(*said->epochs));
+	said->list = cw_calloc(history->count + 1, sizeof(Cw__Epoch *));
+	while ((line = strsep(&at, "\n")) != NULL && *line != '\0' &&
+	       n < history->count) {
+		Cw__Epoch *e = &said->epochs[n];
+
+		cw__epoch__init(e);
+		e->epoch = history->epochs[n].epoch;
+		e->generation = history->epochs[n].generation;
+		e->record.data = (uint8_t *)line;
+		e->record.len = strlen(line);
+		said->list[n++] = e;
+	}
+	said->store.n_history = n;
+	said->store.history = said->list;
+}
+
+static int
+say_store(struct cw_session *s, struct slot *slot, struct said *said,
+    struct cw_error *err)
+{
+	const struct cw_catalog_info *info;
+	struct cw_catalog *c = NULL;
+	bool is_known;
+	int ret;
+
+	cw__store__init(&said->store);
+	said->store.name = slot->st.config->name;
+	said->store.role = wire_role(slot);
+	said->store.follows = said->store.role != CW__ROLE__ACTIVE;
+	if (!slot->st.has_catalog)
+		return 0;
+	if (cw_home_catalog(
+		s->o.home, slot->st.config, CW_CATALOG_READ, &c, err) < 0)
+		return -1;
+	info = cw_catalog_info(c);
+	said->store.id.data = slot->st.store_id;
+	said->store.id.len = CW_STORE_ID_SIZE;
+	said->store.epoch = slot->st.role.epoch;
+	said->store.generation = info->generation;
+	said->store.floor = info->floor;
+	ret = cw_state_digest(c, said->digest, &is_known, err);
+	if (ret == 0 && is_known) {
+		said->store.digest.data = said->digest;
+		said->store.digest.len = sizeof(said->digest);
+	}
+	cw_catalog_close(c);
+	say_history(said, &slot->st.role.history);
+	return ret;
+}
+
+static int
+say_hello(struct cw_session *s, struct cw_error *err)
+{
+	struct said *said = cw_calloc(s->slot_count + 1, sizeof(*said));
+	Cw__Store **list = cw_calloc(s->slot_count + 1, sizeof(Cw__Store *));
+	Cw__Hello m = CW__HELLO__INIT;
+	char software[] = "causeway " CW_VERSION, feature[] = FEATURE_VISIT;
+	char *visit = feature;
+	int ret = 0;
+
+	m.version_min = m.version_max = CW_WIRE_VERSION;
+	if (s->o.channel < 0) {
+		m.optional = &visit;
+		m.n_optional = 1;
+	}
+	m.site = s->o.home->config.name;
+	m.software = software;
+	m.time_ms = (uint64_t)session_clock_ms();
+	m.stores = list;
+	for (size_t i = 0; ret == 0 && i < s->slot_count; i++) {
+		ret = say_store(s, &s->slots[i], &said[i], err);
+		list[m.n_stores++] = &said[i].store;
+	}
+	if (ret == 0)
+		ret = session_send(s, CW_FRAME_HELLO, &m.base, err);
+	for (size_t i = 0; i < s->slot_count; i++) {
+		free(said[i].epochs);
+		free(said[i].list);
+		cw_buf_free(&said[i].text);
+	}
+	free(said);
+	free(list);
+	return ret;
+}
+
+/* What they say. */
+
+static struct slot *
+find_slot(struct cw_session *s, const Cw__Store *theirs)
+{
+	for (size_t i = 0; i < s->slot_count; i++) {
+		struct slot *slot = &s->slots[i];
+
+		if (slot->st.has_catalog &&
+		    theirs->id.len == CW_STORE_ID_SIZE &&
+		    memcmp(slot->st.store_id, theirs->id.data,
+			CW_STORE_ID_SIZE) == 0)
+			return slot;
+		/* One that begins from nothing is known by its name. */
+		if ((!slot->st.has_catalog || theirs->id.len == 0) &&
+		    strcmp(slot->st.config->name, theirs->name) == 0 &&
+		    (slot->st.has_catalog || theirs->id.len > 0))
+			return slot;
+	}
+	return NULL;
+}
+
+/* The keys of all paired sites: who may begin an epoch. */
+static struct cw_minisign_public *
+pinned_keys(const struct cw_session *s, size_t *count)
+{
+	const struct cw_config *config = &s->o.home->config;
+	struct cw_minisign_public *keys =
+	    cw_calloc(config->peer_count + 1, sizeof(*keys));
+
+	*count = config->peer_count;
+	for (size_t i = 0; i < config->peer_count; i++)
+		keys[i] = config->peers[i].card.sign;
+	return keys;
+}
+
+/* The service stops before anything else happens to the store. */
+static void
+fence(struct cw_session *s, struct slot *slot)
+{
+	struct cw_error err = CW_ERROR_INIT;
+	const struct cw_hook_call call = {
+	    .role = cw_role_name(slot->st.role.is),
+	    .epoch = slot->st.role.epoch,
+	    .reason = "superseded"};
+	int got = cw_hook_run(
+	    &s->o.home->config, slot->st.config, CW_HOOK_FENCE, &call, &err);
+
+	if (got < 0)
+		session_event(s,
+		    "store %s: the fence hook failed, stop its mail service by "
+		    "hand: %s",
+		    slot->st.config->name, err.message);
+	else if (got == 1)
+		session_event(s,
+		    "store %s: no fence hook is configured, stop its mail "
+		    "service by hand",
+		    slot->st.config->name);
+}
+
+/*
+ * Whoever began the last epoch vouches for all of it, and must be known before
+ * it can so much as make a split brain.
+ */
+static int
+check_history(const struct slot *slot, const struct cw_epochs *history,
+    const struct cw_minisign_public *pinned, size_t count, struct cw_error *err)
+{
+	const struct cw_epoch *last = &history->epochs[history->count - 1];
+	bool is_known =
+	    cw_minisign_public_equal(&last->site, &slot->st.role.site);
+
+	for (size_t i = 0; i < count && !is_known; i++)
+		is_known = cw_minisign_public_equal(&last->site, &pinned[i]);
+	if (!is_known)
+		return cw_error_set(err, CW_ERR_UNTRUSTED,
+		    "epoch %llu was begun by a site that is not paired",
+		    (unsigned long long)last->epoch);
+	if (last->epoch > slot->st.role.seen + EPOCHS_AHEAD)
+		return cw_error_set(err, CW_ERR_UNTRUSTED,
+		    "epoch %llu is out of all proportion to epoch %llu, the "
+		    "greatest seen here",
+		    (unsigned long long)last->epoch,
+		    (unsigned long long)slot->st.role.seen);
+	return 0;
+}
+
+static int
+adopt_history(struct cw_session *s, struct slot *slot, const Cw__Store *theirs,
+    struct cw_error *err)
+{
+	struct cw_epochs history = CW_EPOCHS_INIT;
+	struct cw_minisign_public *pinned = NULL;
+	struct cw_buf text = CW_BUF_INIT;
+	enum cw_role_is was = slot->st.role.is;
+	size_t count = 0;
+	int got, ret = -1;
+
+	for (size_t i = 0; i < theirs->n_history; i++) {
+		cw_buf_append(&text, theirs->history[i]->record.data,
+		    theirs->history[i]->record.len);
+		cw_buf_append(&text, "\n", 1);
+	}
+	if (cw_epochs_parse((const char *)text.data, text.len,
+		slot->st.store_id, &history, err) < 0)
+		goto out;
+	pinned = pinned_keys(s, &count);
+	if (check_history(slot, &history, pinned, count, err) < 0)
+		goto out;
+	got = cw_role_supersede(&slot->st.role, &history, pinned, count, err);
+	if (got < 0)
+		goto out;
+	if (got == 1) {
+		if (session_lock(slot, true, err) < 0)
+			goto out;
+		ret = cw_home_role_save(s->o.home, slot->st.config, NULL,
+		    &slot->st.role, s->o.secret, err);
+		(void)session_lock(slot, false, NULL);
+		if (ret < 0)
+			goto out;
+		/* Nobody else moved it: the session goes on from here. */
+		(void)session_look_at_role(slot, true);
+		session_event(s, "store %s: epoch %llu, %s",
+		    slot->st.config->name,
+		    (unsigned long long)slot->st.role.epoch,
+		    cw_role_name(slot->st.role.is));
+		if (was == CW_ROLE_IS_ACTIVE)
+			fence(s, slot);
+	}
+	ret = 0;
+out:
+	free(pinned);
+	cw_epochs_free(&history);
+	cw_buf_free(&text);
+	return ret;
+}
+
+/*
+ * Whether the peer may be followed: it is the site that began the last epoch
+ * of our history, which is theirs as well by now.  What it only says of itself
+ * counts for nothing, for a site that was superseded may not know, and another
+ * one that we are paired with may lie.
+ */
+static int
+check_active(struct cw_session *s, const struct slot *slot,
+    const Cw__Store *theirs, struct cw_error *err)
+{
+	const struct cw_epochs *own = &slot->st.role.history;
+	const struct cw_minisign_public *key = &s->peer->card.sign;
+	const char *follow = slot->st.config->follow;
+	const struct cw_epoch *last;
+
+	if (!slot->st.has_catalog)
+		return follow != NULL && strcmp(follow, s->peer->name) == 0
+			   ? 0
+			   : cw_error_set(err, CW_ERR_UNTRUSTED,
+				 "site %s offers it, but it is to follow site "
+				 "%s",
+				 s->peer->name,
+				 follow != NULL ? follow : "nobody");
+	last = &own->epochs[own->count - 1];
+	if (theirs->n_history == 0 || theirs->epoch > last->epoch)
+		return cw_error_set(err, CW_ERR_UNTRUSTED,
+		    "site %s says that it is active in epoch %llu, and does "
+		    "not show who began it; it is not followed",
+		    s->peer->name, (unsigned long long)theirs->epoch);
+	if (theirs->epoch < last->epoch ||
+	    theirs->history[theirs->n_history - 1]->epoch < last->epoch)
+		return cw_error_set(err, CW_ERR_UNTRUSTED,
+		    "site %s says that it is active in epoch %llu, but epoch "
+		    "%llu has begun; it is not followed",
+		    s->peer->name, (unsigned long long)theirs->epoch,
+		    (unsigned long long)last->epoch);
+	/* Nobody told us who began what we assume to be the first one. */
+	if (cw_minisign_public_equal(&last->site, key) ||
+	    (last->kind == CW_EPOCH_CREATED &&
+		cw_minisign_public_equal(&last->site, &slot->st.role.site)))
+		return 0;
+	return cw_error_set(err, CW_ERR_UNTRUSTED,
+	    "site %s says that it is active, but epoch %llu was begun by "
+	    "another site; it is not followed",
+	    s->peer->name, (unsigned long long)last->epoch);
+}
+
+/* This store stands still, the others go on. */
+static int
+leave_out(struct cw_session *s, struct slot *slot, const struct cw_error *err)
+{
+	session_event(s, "store %s: %s", slot->st.config->name, err->message);
+	slot->st.is_shared = false;
+	return s->o.store != NULL ? -1 : 0;
+}
+
+static int
+meet_store(struct cw_session *s, const Cw__Store *theirs, uint32_t number,
+    struct cw_error *err)
+{
+	struct slot *slot = find_slot(s, theirs);
+
+	if (slot == NULL || slot->st.is_shared)
+		return 0;
+	slot->st.is_shared = true;
+	slot->st.peer_number = number;
+	slot->st.peer_role = theirs->role;
+	slot->st.peer_epoch = theirs->epoch;
+	slot->st.peer_generation = theirs->generation;
+	(void)cw_peer_hear(slot->dirfd, s->peer->name, theirs->epoch, NULL);
+	/* Split brain, or a history nobody vouches for. */
+	if (slot->st.has_catalog && theirs->n_history > 0 &&
+	    adopt_history(s, slot, theirs, err) < 0) {
+		if (err->code == CW_ERR_REFUSED)
+			cw_cutover_note_split(slot->dirfd, slot->st.role.epoch);
+		return leave_out(s, slot, err);
+	}
+	/* By our history it learns that it was superseded, and follows. */
+	if (slot->st.role.is == CW_ROLE_IS_ACTIVE &&
+	    theirs->epoch < slot->st.role.epoch &&
+	    theirs->role == CW__ROLE__ACTIVE)
+		slot->st.peer_role = CW__ROLE__FENCED;
+	if (theirs->role == CW__ROLE__ACTIVE &&
+	    wire_role(slot) != CW__ROLE__ACTIVE &&
+	    check_active(s, slot, theirs, err) < 0)
+		return leave_out(s, slot, err);
+	return 0;
+}
+
+/* The peer would wait for us otherwise.  slot NULL: about all. */
+static int
+say_error(struct cw_session *s, const struct slot *slot,
+    const struct cw_error *failed, struct cw_error *err)
+{
+	char sentence[CW_WIRE_TEXT_MAX + 1];
+	Cw__Error m = CW__ERROR__INIT;
+
+	(void)snprintf(sentence, sizeof(sentence), "%s", failed->message);
+	cw_wire_clean(sentence);
+	m.code = (char *)(uintptr_t)cw_error_name(failed->code);
+	m.message = sentence;
+	m.has_store = slot != NULL;
+	m.store = slot != NULL ? slot->st.number : 0;
+	return session_send(s, CW_FRAME_ERROR, &m.base, err);
+}
+
+static int
+hear_hello(struct cw_session *s, struct cw_error *err)
+{
+	int64_t asked = session_clock_ms();
+	struct cw_frame frame;
+	struct cw_wire_msg m;
+	const char *feature;
+	int got = cw_link_recv(s->link, HELLO_MS, &frame, err);
+
+	if (got == 0)
+		return cw_error_set(err, CW_ERR_UNREACHABLE,
+		    "site %s said nothing for %d s", s->peer->name,
+		    HELLO_MS / 1000);
+	if (got < 0 || (got = cw_wire_decode(s->reader, &frame, &m, err)) < 0)
+		return -1;
+	if (got == 1)
+		return cw_error_set(err, CW_ERR_FORMAT,
+		    "site %s began with a frame of type %u instead of HELLO",
+		    s->peer->name, frame.type);
+	if (m.type == CW_FRAME_ERROR)
+		return session_take_error(s, m.error, err);
+	if (m.type != CW_FRAME_HELLO)
+		return cw_error_set(err, CW_ERR_FORMAT,
+		    "site %s began with %s instead of HELLO", s->peer->name,
+		    cw_frame_name(m.type));
+	if (cw_wire_version(m.hello) == 0) {
+		cw_error_set(err, CW_ERR_UNSUPPORTED,
+		    "site %s speaks versions %u to %u of the protocol, this "
+		    "program %u; install the same version of causeway at both",
+		    s->peer->name, m.hello->version_min, m.hello->version_max,
+		    CW_WIRE_VERSION);
+		(void)say_error(s, NULL, err, NULL);
+		return -1;
+	}
+	if ((feature = cw_wire_unknown_feature(m.hello, features)) != NULL) {
+		cw_error_set(err, CW_ERR_UNSUPPORTED,
+		    "site %s insists on \"%s\", which this version does not "
+		    "know; install the same version of causeway at both",
+		    s->peer->name, feature);
+		(void)say_error(s, NULL, err, NULL);
+		return -1;
+	}
+	s->is_visit = cw_wire_has_feature(m.hello, FEATURE_VISIT);
+	s->clock_offset_ms = (int64_t)m.hello->time_ms -
+			     (asked + (session_clock_ms() - asked) / 2);
+	for (size_t i = 0; i < m.hello->n_stores; i++)
+		if (meet_store(s, m.hello->stores[i], (uint32_t)i, err) < 0)
+			return -1;
+	return 0;
+}
+
+/* The source's side: its state in peers/PEER is what status shows. */
+static int
+note_ack(void *arg, uint64_t generation, const uint8_t digest[CW_STATE_SIZE],
+    struct cw_error *err)
+{
+	struct slot *slot = arg;
+	struct cw_peer peer;
+
+	if (cw_peer_load(slot->dirfd, slot->session->peer->name, &peer, NULL) <
+	    0)
+		memset(&peer, 0, sizeof(peer));
+	peer.has_acked = true;
+	peer.acked_generation = generation;
+	memcpy(peer.acked_digest, digest, CW_STATE_SIZE);
+	peer.has_heard = true;
+	peer.heard = cw_boot_seconds();
+	cw_boot_id(peer.heard_boot);
+	return cw_peer_save(slot->dirfd, slot->session->peer->name, &peer, err);
+}
+
+static int
+begin_source(struct cw_session *s, struct slot *slot, struct cw_error *err)
+{
+	struct cw_sync_source_options options = {
+	    .catalog_path = slot->catalog_path,
+	    .store = slot->st.number,
+	    .epoch = slot->st.role.epoch,
+	    .link = s->link,
+	    .acked = note_ack,
+	    .arg = slot};
+	struct cw_catalog *c = NULL;
+	int ret = open_roots(slot, err);
+
+	options.roots = slot->roots;
+	options.root_count = slot->root_count;
+	session_begin_visit(s, slot);
+	if (ret == 0)
+		ret = session_lock(slot, true, err);
+	if (ret == 0) {
+		ret = cw_home_catalog(
+		    s->o.home, slot->st.config, CW_CATALOG_WRITE, &c, err);
+		if (ret == 0)
+			ret = cw_catalog_index_contents(c, err);
+		cw_catalog_close(c);
+		(void)session_lock(slot, false, NULL);
+	}
+	if (ret == 0)
+		ret = cw_sync_source_new(&options, &slot->st.source, err);
+	return ret;
+}
+
+/* The catalog of a store that begins from nothing, whole or not at all. */
+static int
+make_catalog(struct cw_session *s, struct slot *slot,
+    const struct cw_session_args *reply, struct cw_error *err)
+{
+	const struct cw_config_store *config = slot->st.config;
+	const struct cw_buf *id = cw_session_args_get(reply, "id");
+	const struct cw_buf *key = cw_session_args_get(reply, "key");
+	struct cw_catalog *c = NULL;
+	int ret;
+
+	if (id == NULL || key == NULL || id->len != CW_STORE_ID_SIZE ||
+	    key->len != CW_STATE_KEY_SIZE)
+		return cw_error_set(err, CW_ERR_FORMAT,
+		    "site %s did not say what store %s is", s->peer->name,
+		    config->name);
+	ret = cw_catalog_create_replica(
+	    slot->catalog_path, config->name, id->data, key->data, err);
+	if (ret < 0)
+		return -1;
+	ret = cw_catalog_open(slot->catalog_path, CW_CATALOG_WRITE, &c, err);
+	if (ret == 0)
+		ret = cw_catalog_begin(c, err);
+	for (size_t i = 0; ret == 0 && i < config->root_count; i++) {
+		char name[CW_WIRE_WORD_MAX + 1];
+		const struct cw_buf *format;
+
+		(void)snprintf(
+		    name, sizeof(name), "root.%.50s", config->roots[i].name);
+		format = cw_session_args_get(reply, name);
+		if (format == NULL || format->len > 16) {
+			ret = cw_error_set(err, CW_ERR_USAGE,
+			    "store %s has no root %s at site %s; see `causeway "
+			    "store list` there",
+			    config->name, config->roots[i].name, s->peer->name);
+			break;
+		}
+		(void)snprintf(name, sizeof(name), "%.*s", (int)format->len,
+		    (const char *)format->data);
+		ret = cw_catalog_root_put(
+		    c, config->roots[i].name, name, "fuzzy", err);
+	}
+	if (ret == 0)
+		ret = cw_catalog_commit(c, err);
+	if (ret == 0)
+		ret =
+		    cw_catalog_note_set(c, CW_NOTE_ROLE, CW_ROLE_STANDBY, err);
+	cw_catalog_close(c);
+	if (ret < 0)
+		(void)unlink(slot->catalog_path);
+	return ret;
+}
+
+/* A store that begins from nothing gets its id and key from the source. */
+static int
+adopt(struct cw_session *s, struct slot *slot, struct cw_error *err)
+{
+	const struct cw_config_store *config = slot->st.config;
+	struct cw_session_args *reply = cw_session_args_new();
+	struct cw_catalog *c = NULL;
+	int ret = -1;
+
+	if (cw_session_order(s, &slot->st, "adopt", NULL, reply, err) < 0 ||
+	    session_lock(slot, true, err) < 0)
+		goto out;
+	/* Another session may have been quicker. */
+	ret = cw_home_has_catalog(s->o.home, config)
+		  ? 0
+		  : make_catalog(s, slot, reply, err);
+	(void)session_lock(slot, false, NULL);
+	if (ret < 0)
+		goto out;
+	slot->st.has_catalog = true;
+	ret = cw_home_catalog(s->o.home, config, CW_CATALOG_READ, &c, err);
+	if (ret == 0) {
+		memcpy(slot->st.store_id, cw_catalog_info(c)->store_id,
+		    CW_STORE_ID_SIZE);
+		ret = cw_home_role(s->o.home, config, c, &slot->st.role, err);
+	}
+	cw_catalog_close(c);
+out:
+	cw_session_args_free(reply);
+	return ret;
+}
+
+static int
+note_applied(
+    void *arg, const struct cw_apply_result *result, struct cw_error *err)
+{
+	struct slot *slot = arg;
+	struct cw_session *s = slot->session;
+
+	session_event(s,
+	    "store %s: generation %llu (%llu placed, %llu removed)",
+	    slot->st.config->name, (unsigned long long)result->generation,
+	    (unsigned long long)result->placed,
+	    (unsigned long long)result->removed);
+	/* Made equal, what went its own way has come back. */
+	if (result->is_equal && (slot->st.role.is == CW_ROLE_IS_FENCED ||
+				    slot->st.role.fork != CW_FORK_NONE)) {
+		if (cw_role_rejoin(&slot->st.role, err) < 0 ||
+		    cw_home_role_save(s->o.home, slot->st.config, NULL,
+			&slot->st.role, s->o.secret, err) < 0)
+			return -1;
+		session_event(
+		    s, "store %s: rejoined as standby", slot->st.config->name);
+	}
+	return 0;
+}
+
+/*
+ * A site that was active and was passed by: its service must be gone, and its
+ * last changes in its catalog, before its tree becomes the replica.
+ */
+static int
+settle_tree(struct cw_session *s, struct slot *slot, struct cw_error *err)
+{
+	const struct cw_config_store *config = slot->st.config;
+	const char **paths = cw_calloc(config->root_count, sizeof(*paths));
+	struct cw_scan_options options = {.contents = CW_SCAN_CONTENTS};
+	struct cw_hook_settings settings;
+	struct cw_scan_result result;
+	struct cw_catalog *c = NULL;
+	int ret;
+
+	for (size_t i = 0; i < config->root_count; i++)
+		paths[i] = config->roots[i].path;
+	cw_hook_settings(&s->o.home->config, config->name, &settings);
+	ret = cw_holders_wait(paths, config->root_count, settings.timeout_ms,
+	    settings.kill_holders, NULL, err);
+	free(paths);
+	if (ret < 0 || session_lock(slot, true, err) < 0)
+		return -1;
+	ret = cw_home_catalog(s->o.home, config, CW_CATALOG_WRITE, &c, err);
+	if (ret == 0)
+		ret = cw_home_scan(config, c, &options, &result, err);
+	cw_catalog_close(c);
+	(void)session_lock(slot, false, NULL);
+	return ret;
+}
+
+static int
+begin_follower(struct cw_session *s, struct slot *slot, struct cw_error *err)
+{
+	struct cw_follower_options options = {.store_dir = slot->dir,
+	    .catalog_path = slot->catalog_path,
+	    .store = slot->st.number,
+	    .epoch = slot->st.peer_epoch,
+	    .link = s->link,
+	    .lock = session_lock,
+	    .applied = note_applied,
+	    .arg = slot,
+	    .progress = s->o.progress};
+	const struct cw_role *role = &slot->st.role;
+
+	if (!slot->st.has_catalog && adopt(s, slot, err) < 0)
+		return -1;
+	if (open_roots(slot, err) < 0)
+		return -1;
+	options.roots = slot->roots;
+	options.root_count = slot->root_count;
+	if (role->is == CW_ROLE_IS_FENCED || role->fork != CW_FORK_NONE) {
+		struct cw_catalog *c = NULL;
+		uint64_t generation;
+
+		if (role->is == CW_ROLE_IS_FENCED &&
+		    settle_tree(s, slot, err) < 0)
+			return -1;
+		if (cw_home_catalog(s->o.home, slot->st.config, CW_CATALOG_READ,
+			&c, err) < 0)
+			return -1;
+		generation = cw_catalog_info(c)->generation;
+		cw_catalog_close(c);
+		/* What lies beyond the fork was never in the epoch that is. */
+		if (role->is == CW_ROLE_IS_FENCED || generation > role->fork)
+			options.diverged_epoch = role->epoch;
+	}
+	if (cw_follower_new(&options, &slot->st.follower, err) < 0)
+		return -1;
+	return cw_follower_start(slot->st.follower, err);
+}
+
+int
+cw_session_settle(
+    struct cw_session *s, struct cw_session_store *st, struct cw_error *err)
+{
+	cw_sync_source_free(st->source);
+	cw_follower_free(st->follower);
+	st->source = NULL;
+	st->follower = NULL;
+	cw_role_free(&st->role);
+	return cw_home_role(s->o.home, st->config, NULL, &st->role, err);
+}
+
+int
+cw_session_begin(
+    struct cw_session *s, struct cw_session_store *st, struct cw_error *err)
+{
+	struct slot *slot = session_slot(s, st);
+	Cw__Role own = wire_role(slot);
+
+	if (!st->is_shared || st->source != NULL || st->follower != NULL)
+		return 0;
+	if (own == CW__ROLE__ACTIVE && st->peer_role != CW__ROLE__ACTIVE)
+		return begin_source(s, slot, err);
+	if (own != CW__ROLE__ACTIVE && st->peer_role == CW__ROLE__ACTIVE)
+		return begin_follower(s, slot, err);
+	return 0;
+}
+
+int
+session_hello(struct cw_session *s, bool is_server, struct cw_error *err)
+{
+	(void)is_server;
+	if (say_hello(s, err) < 0 || hear_hello(s, err) < 0)
+		return -1;
+	for (size_t i = 0; i < s->slot_count; i++) {
+		struct slot *slot = &s->slots[i];
+		struct cw_error why = CW_ERROR_INIT;
+
+		if (cw_session_begin(s, &slot->st, &why) == 0)
+			continue;
+		if (why.code != CW_ERR_UNREACHABLE &&
+		    say_error(s, slot, &why, err) < 0)
+			return -1;
+		if (s->o.store != NULL || why.code == CW_ERR_UNREACHABLE) {
+			if (err != NULL)
+				*err = why;
+			return -1;
+		}
+		/* One store's trouble does not stop the others. */
+		session_event(
+		    s, "store %s: %s", slot->st.config->name, why.message);
+		slot->st.is_shared = false;
+	}
+	return 0;
+}
