@@ -4,6 +4,7 @@
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "base/progress.h"
+#include "site/control.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,11 @@
 static int
 open_terminal(void)
 {
+	/* A command that was handed over asks where it was typed. */
+	if (cw_control_is_taken_over())
+		return cw_control_terminal() < 0
+			   ? -1
+			   : fcntl(cw_control_terminal(), F_DUPFD_CLOEXEC, 0);
 	return open("/dev/tty", O_RDWR | O_CLOEXEC | O_NOCTTY);
 }
 

@@ -1,5 +1,6 @@
 #include "base/buf.h"
 #include "base/bytes.h"
+#include "base/fs.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -194,7 +195,16 @@ finish(struct cw_cli *cli, const struct cw_set *set,
 struct declaring {
 	struct cw_cli *cli;
 	const struct cw_set *set;
+	int lock; /* of the store; -1: not taken yet */
 };
+
+/* Once: as soon as it is known which store it is. */
+static int
+lock_store(struct declaring *d, const char *store, struct cw_error *err)
+{
+	return d->lock >= 0 ? 0
+			    : cw_cli_lock_store(d->cli, store, &d->lock, err);
+}
 
 /* The replica's place in the configuration: before anything is placed. */
 static int
@@ -207,6 +217,8 @@ add_store(void *arg, const struct cw_import_result *r, struct cw_error *err)
 	const char *source = set->signer.name;
 	int ret;
 
+	if (lock_store(arg, r->store, err) < 0)
+		return -1;
 	for (size_t i = 0; i < cli->home->config.peer_count; i++) {
 		const struct cw_config_peer *p = &cli->home->config.peers[i];
 
@@ -298,7 +310,7 @@ receive(struct cw_cli *cli, const struct request *q)
 	struct cw_import_options o = {0};
 	struct cw_import_result result = {0};
 	struct cw_progress_line *line;
-	struct declaring declaring = {.cli = cli};
+	struct declaring declaring = {.cli = cli, .lock = -1};
 	struct timespec from, to;
 	struct cw_set *set = NULL;
 	char *stores_path = NULL;
@@ -308,6 +320,10 @@ receive(struct cw_cli *cli, const struct request *q)
 	    open_set(cli, q, &set, &err) < 0)
 		return cw_cli_fail_resumable(cli, &err);
 	stores_path = cw_asprintf("%s/stores", cli->home->state_path);
+	if (q->store != NULL && lock_store(&declaring, q->store, &err) < 0) {
+		status = cw_cli_fail_resumable(cli, &err);
+		goto out;
+	}
 	if (cw_cli_age_identity(cli, &identity, &err) < 0) {
 		status = cw_cli_fail_resumable(cli, &err);
 		goto out;
@@ -342,6 +358,7 @@ out:
 	cw_import_free(&result);
 	cw_age_identity_free(identity);
 	cw_set_free(set);
+	cw_close(&declaring.lock);
 	free(stores_path);
 	return status;
 }

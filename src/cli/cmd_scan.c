@@ -1,7 +1,9 @@
+#include "base/fs.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/progress_line.h"
+#include "site/generation.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -92,18 +94,16 @@ scan(struct cw_cli *cli, const char *name, struct cw_scan_options o)
 	struct cw_progress_line *line;
 	struct cw_catalog *c = NULL;
 	struct timespec from, to;
-	int status;
+	int lock, status;
 
 	if (cw_cli_home(cli, CW_HOME_WRITE, &err) < 0 ||
-	    cw_home_store(cli->home, name, &store, &err) < 0)
+	    cw_home_store(cli->home, name, &store, &err) < 0 ||
+	    cw_home_require_active(cli->home, store,
+		"its generations come from the site where it is active",
+		&err) < 0)
 		return cw_cli_fail(cli, &err);
-	if (store->follow != NULL) {
-		cw_error_set(&err, CW_ERR_REFUSED,
-		    "store %s is a replica of %s; its generations come from "
-		    "there",
-		    name, store->follow);
+	if (cw_cli_lock_store(cli, name, &lock, &err) < 0)
 		return cw_cli_fail(cli, &err);
-	}
 	(void)clock_gettime(CLOCK_MONOTONIC, &from);
 	o.progress = &progress;
 	line = cw_progress_line_begin(cli, &progress);
@@ -112,6 +112,7 @@ scan(struct cw_cli *cli, const char *name, struct cw_scan_options o)
 	    cw_catalog_refresh(c, &err) < 0) {
 		cw_progress_line_end(line);
 		cw_catalog_close(c);
+		cw_close(&lock);
 		explain(&err);
 		return cw_cli_fail(cli, &err);
 	}
@@ -121,6 +122,7 @@ scan(struct cw_cli *cli, const char *name, struct cw_scan_options o)
 	    (double)(to.tv_sec - from.tv_sec) +
 		(double)(to.tv_nsec - from.tv_nsec) / 1e9);
 	cw_catalog_close(c);
+	cw_close(&lock);
 	return status;
 }
 

@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/progress_line.h"
+#include "site/generation.h"
 #include "formats/volume/volume.h"
 #include "media/set.h"
 #include "seed/ledger.h"
@@ -225,25 +226,23 @@ pack(struct cw_cli *cli, struct request *q)
 	struct timespec from, to;
 	char *catalog_path = NULL, *seeds_path = NULL;
 	struct cw_card own;
-	int ret, status = 1;
+	int lock = -1, ret, status = 1;
 
 	if (cw_cli_home(cli, CW_HOME_WRITE, &err) < 0 ||
 	    cw_home_store(cli->home, q->store, &store, &err) < 0 ||
 	    cw_home_peer(cli->home, q->site, &peer, &err) < 0 ||
 	    cw_identity_card(cli->home->state_fd, &own, &err) < 0)
 		return cw_cli_fail_resumable(cli, &err);
-	if (store->follow != NULL) {
-		cw_error_set(&err, CW_ERR_REFUSED,
-		    "store %s is a replica of %s: seeds are packed there",
-		    q->store, store->follow);
+	if (cw_home_require_active(cli->home, store,
+		"seeds are packed where it is active", &err) < 0)
 		return cw_cli_fail(cli, &err);
-	}
 	memcpy(site.point, peer->card.age_point, 32);
 	add_recipient(q, &site, true);
 	roots = scan_roots(store);
 	catalog_path = cw_home_catalog_path(cli->home, q->store);
 	seeds_path = cw_asprintf("%s/seeds", cli->home->state_path);
 	if (cw_cli_signing_key(cli, &secret, &err) < 0 ||
+	    cw_cli_lock_store(cli, q->store, &lock, &err) < 0 ||
 	    cw_home_catalog(cli->home, store, CW_CATALOG_WRITE, &o.catalog,
 		&err) < 0) {
 		status = cw_cli_fail_resumable(cli, &err);
@@ -281,6 +280,7 @@ pack(struct cw_cli *cli, struct request *q)
 out:
 	cw_pack_free(&result);
 	cw_catalog_close(o.catalog);
+	cw_close(&lock);
 	cw_minisign_secret_free(secret);
 	free(roots);
 	free(catalog_path);

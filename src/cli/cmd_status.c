@@ -1,12 +1,19 @@
+#include "base/buf.h"
 #include "base/bytes.h"
+#include "base/fs.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "seed/import.h"
+#include "site/control.h"
+#include "site/current.h"
+#include "site/role.h"
+#include "store/peer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static const char usage[] =
     "usage: causeway status [STORE]\n"
@@ -34,7 +41,55 @@ struct facts {
 	char *awaited; /* volumes of it, "3 7" */
 	bool has_digest;
 	uint8_t digest[CW_STATE_SIZE];
+	bool is_active;
+	bool has_handover; /* given away, not heard that it arrived */
+	uint64_t epoch;
+	bool has_current; /* a replica: when it last was all there was */
+	int64_t current;
+	struct cw_behind behind; /* what came and is not applied */
+	struct cw_peer *peers;	 /* one for each of the configuration */
 };
+
+/* What sessions noted beside the catalog. */
+static int
+look_beside(const struct cw_home *home, const struct cw_config_store *store,
+    struct facts *f, struct cw_error *err)
+{
+	char *path = cw_home_store_dir(home, store->name);
+	int dirfd = cw_open_dir(path, err), got = -1;
+	uint64_t generation;
+
+	f->peers = cw_calloc(home->config.peer_count + 1, sizeof(*f->peers));
+	for (size_t i = 0; dirfd >= 0 && i < home->config.peer_count; i++)
+		if (cw_peer_load(dirfd, home->config.peers[i].name,
+			&f->peers[i], err) < 0)
+			goto out;
+	if (dirfd >= 0)
+		got = cw_current_load(dirfd, &generation, &f->current, err);
+	f->has_current = got == 0;
+	if (dirfd >= 0)
+		cw_behind_load(dirfd, &f->behind);
+out:
+	cw_close(&dirfd);
+	free(path);
+	return got < 0 ? -1 : 0;
+}
+
+static int
+look_at_role(const struct cw_home *home, const struct cw_config_store *store,
+    struct cw_catalog *c, struct facts *f, struct cw_error *err)
+{
+	struct cw_role role;
+
+	if (cw_home_role(home, store, c, &role, err) < 0)
+		return -1;
+	f->role = cw_strdup(cw_role_name(role.is));
+	f->is_active = role.is == CW_ROLE_IS_ACTIVE;
+	f->has_handover = role.has_handover;
+	f->epoch = role.epoch;
+	cw_role_free(&role);
+	return 0;
+}
 
 static int
 look(const struct cw_home *home, const struct cw_config_store *store,
@@ -48,7 +103,8 @@ look(const struct cw_home *home, const struct cw_config_store *store,
 		if (cw_home_catalog(home, store, CW_CATALOG_READ, &c, err) < 0)
 			return -1;
 		f->info = *cw_catalog_info(c);
-		if (cw_catalog_note_get(c, CW_NOTE_ROLE, &f->role, err) < 0 ||
+		if (look_at_role(home, store, c, f, err) < 0 ||
+		    look_beside(home, store, f, err) < 0 ||
 		    cw_catalog_note_get(
 			c, CW_NOTE_IMPORT_STATE, &f->import, err) < 0 ||
 		    cw_catalog_note_get(
@@ -56,27 +112,169 @@ look(const struct cw_home *home, const struct cw_config_store *store,
 		    cw_state_digest(c, f->digest, &f->has_digest, err) < 0)
 			goto out;
 	}
-	if (f->role == NULL)
-		f->role = cw_strdup(
-		    store->follow == NULL ? CW_ROLE_ACTIVE : CW_ROLE_STANDBY);
+	if (f->role == NULL) {
+		f->is_active = store->follow == NULL;
+		f->role =
+		    cw_strdup(f->is_active ? CW_ROLE_ACTIVE : CW_ROLE_STANDBY);
+	}
 	ret = 0;
 out:
 	cw_catalog_close(c);
 	return ret;
 }
 
-/* No daemon keeps a line to the peers yet: what is known is the pairing. */
+/* What the daemon says is under way; NULL: none answers. */
 static json_t *
-peers_json(const struct cw_config *config)
+ask_daemon(const struct cw_home *home)
+{
+	struct cw_error err = CW_ERROR_INIT;
+	struct cw_buf text = CW_BUF_INIT;
+	json_t *daemon = NULL;
+	int fd = -1;
+
+	if (cw_control_connect(home->state_fd, &fd, &err) != 0)
+		return NULL;
+	if (cw_control_status(fd, &text, &err) == 0)
+		daemon = json_loadb((const char *)text.data, text.len, 0, NULL);
+	/* It is there, but does not say much. */
+	if (!json_is_object(daemon)) {
+		json_decref(daemon);
+		daemon = json_object();
+	}
+	cw_close(&fd);
+	cw_buf_free(&text);
+	return daemon;
+}
+
+/* The daemon's link to a peer; NULL: it said nothing of it. */
+static const json_t *
+link_to(const json_t *daemon, const char *peer)
+{
+	const json_t *links = json_object_get(daemon, "links"), *link;
+	size_t i;
+
+	json_array_foreach(links, i, link)
+	{
+		const char *name =
+		    json_string_value(json_object_get(link, "peer"));
+
+		if (name != NULL && strcmp(name, peer) == 0)
+			return link;
+	}
+	return NULL;
+}
+
+static json_t *
+peers_json(
+    const struct cw_config *config, const struct facts *f, const json_t *daemon)
 {
 	json_t *peers = json_array();
 
-	for (size_t i = 0; i < config->peer_count; i++)
-		json_array_append_new(
-		    peers, json_pack("{s:s, s:b, s:n, s:n}", "name",
-			       config->peers[i].name, "connected", 0,
-			       "acked_generation", "acked_digest"));
+	for (size_t i = 0; i < config->peer_count; i++) {
+		const char *name = config->peers[i].name;
+		bool is_connected = json_is_true(
+		    json_object_get(link_to(daemon, name), "connected"));
+
+		const struct cw_peer *peer =
+		    f->peers != NULL ? &f->peers[i] : NULL;
+		bool has_acked = peer != NULL && peer->has_acked;
+
+		json_array_append_new(peers,
+		    json_pack("{s:s, s:b, s:o, s:o}", "name", name, "connected",
+			is_connected, "acked_generation",
+			has_acked
+			    ? json_integer((json_int_t)peer->acked_generation)
+			    : json_null(),
+			"acked_digest",
+			has_acked ? cw_cli_json_hex(peer->acked_digest,
+					sizeof(peer->acked_digest))
+				  : json_null()));
+	}
 	return peers;
+}
+
+static double
+number(const json_t *object, const char *name)
+{
+	return json_number_value(json_object_get(object, name));
+}
+
+static void
+print_link(const json_t *link)
+{
+	const char *peer = json_string_value(json_object_get(link, "peer"));
+	const char *state = json_string_value(json_object_get(link, "state"));
+	const char *doing = json_string_value(json_object_get(link, "doing"));
+	const char *failure =
+	    json_string_value(json_object_get(link, "failure"));
+	char since[CW_TEXT_MAX];
+
+	if (peer == NULL || state == NULL)
+		return;
+	(void)printf("  link to %s: %s", peer,
+	    strcmp(state, "awaited") == 0 ? "not connected" : state);
+	if (json_object_get(link, "seconds") != NULL) {
+		cw_text_seconds(number(link, "seconds"), since);
+		(void)printf(" for %s", since);
+	}
+	if (json_object_get(link, "retry_seconds") != NULL) {
+		cw_text_seconds(number(link, "retry_seconds"), since);
+		(void)printf(", next attempt in %s", since);
+	}
+	if (doing != NULL)
+		(void)printf("; %s", doing);
+	if (failure != NULL)
+		(void)printf("; the last one failed: %s", failure);
+	(void)putchar('\n');
+}
+
+/* What is being done, a line each. */
+static void
+print_work(const json_t *list, const char *name, const char *verb)
+{
+	const json_t *item, *failure;
+	char since[CW_TEXT_MAX];
+	size_t i;
+
+	json_array_foreach(list, i, item)
+	{
+		const char *what =
+		    json_string_value(json_object_get(item, name));
+
+		failure = json_object_get(item, "failure");
+		if (what == NULL)
+			continue;
+		if (json_object_get(item, "pid") != NULL) {
+			cw_text_seconds(number(item, "seconds"), since);
+			(void)printf("  %s %s for %s\n", verb, what, since);
+		}
+		if (json_is_string(failure))
+			(void)printf("  store %s, no generation: %s\n", what,
+			    json_string_value(failure));
+	}
+}
+
+static void
+print_daemon(const json_t *daemon)
+{
+	const char *listening =
+	    json_string_value(json_object_get(daemon, "listening"));
+	const json_t *links = json_object_get(daemon, "links"), *link;
+	char since[CW_TEXT_MAX];
+	size_t i;
+
+	if (daemon == NULL) {
+		(void)puts("The daemon does not run.");
+		return;
+	}
+	cw_text_seconds(number(daemon, "seconds"), since);
+	(void)printf("The daemon runs for %s (process %lld)%s%s\n", since,
+	    (long long)json_integer_value(json_object_get(daemon, "pid")),
+	    listening != NULL ? ", listening on " : "",
+	    listening != NULL ? listening : "");
+	json_array_foreach(links, i, link) print_link(link);
+	print_work(json_object_get(daemon, "stores"), "name", "scanning");
+	print_work(json_object_get(daemon, "commands"), "command", "running");
 }
 
 /* Whether a replica has all that its seed held. */
@@ -86,11 +284,21 @@ is_complete(const struct facts *f)
 	return f->import == NULL || strcmp(f->import, "ended") == 0;
 }
 
+/* How old what we have may be; null where nothing is known. */
+static json_t *
+lag_json(const struct facts *f)
+{
+	int64_t lag = time(NULL) - f->current;
+
+	if (f->is_active)
+		return json_integer(0);
+	return f->has_current ? json_integer(lag > 0 ? lag : 0) : json_null();
+}
+
 static json_t *
 store_json(const struct cw_config *config, const struct cw_config_store *store,
-    const struct facts *f)
+    const struct facts *f, const json_t *daemon)
 {
-	bool is_active = strcmp(f->role, CW_ROLE_ACTIVE) == 0;
 	json_t *seeds = json_array();
 
 	if (f->info.has_seed)
@@ -98,37 +306,74 @@ store_json(const struct cw_config *config, const struct cw_config_store *store,
 		    json_pack("{s:o, s:I}", "seed_id",
 			cw_cli_json_hex(f->info.seed_id, CW_SEED_ID_SIZE),
 			"generation", (json_int_t)f->info.seed_generation));
-	/*
-	 * How far a replica is behind only its active site can say, and there
-	 * is no line to it yet.
-	 */
 	return json_pack(
 	    "{s:s, s:o, s:s, s:I, s:I, s:o, s:I, s:I, s:I, s:b, s:o, s:o, s:o, "
 	    "s:s?, s:o, s:o, s:[]}",
 	    "name", store->name, "id",
 	    f->has_catalog ? cw_cli_json_hex(f->info.store_id, CW_STORE_ID_SIZE)
 			   : json_null(),
-	    "role", f->role, "epoch", (json_int_t)f->info.epoch, "generation",
+	    "role", f->role, "epoch",
+	    (json_int_t)(f->epoch > 0 ? f->epoch : f->info.epoch), "generation",
 	    (json_int_t)f->info.generation, "digest",
 	    f->has_digest ? cw_cli_json_hex(f->digest, sizeof(f->digest))
 			  : json_null(),
 	    "entries", (json_int_t)f->info.entries, "bytes",
 	    (json_int_t)f->info.bytes, "pending", (json_int_t)f->info.pending,
-	    "complete", is_complete(f), "lag_seconds",
-	    is_active ? json_integer(0) : json_null(), "behind_entries",
-	    is_active ? json_integer(0) : json_null(), "behind_bytes",
-	    is_active ? json_integer(0) : json_null(), "follow", store->follow,
-	    "peers", peers_json(config), "seeds", seeds, "checks");
+	    "complete", is_complete(f), "lag_seconds", lag_json(f),
+	    "behind_entries",
+	    f->is_active ? json_integer(0)
+			 : json_integer((json_int_t)f->behind.rows),
+	    "behind_bytes",
+	    f->is_active ? json_integer(0)
+			 : json_integer((json_int_t)f->behind.bytes),
+	    "follow", store->follow, "peers", peers_json(config, f, daemon),
+	    "seeds", seeds, "checks");
+}
+
+/* Who follows, and how far; or how old the replica is. */
+static void
+print_peers(const struct cw_config *config, const struct facts *f)
+{
+	char text[CW_TEXT_MAX];
+
+	for (size_t i = 0; f->is_active && i < config->peer_count; i++) {
+		const struct cw_peer *peer = &f->peers[i];
+
+		if (!peer->has_acked)
+			continue;
+		(void)printf("  %s has generation %llu%s\n",
+		    config->peers[i].name,
+		    (unsigned long long)peer->acked_generation,
+		    peer->acked_generation < f->info.generation
+			? ", which is not the last one"
+			: "");
+	}
+	if (!f->is_active && f->has_current) {
+		cw_text_seconds((double)(time(NULL) - f->current), text);
+		(void)printf("  was all there was %s ago\n", text);
+	}
+	if (!f->is_active && f->behind.rows > 0) {
+		cw_text_bytes(f->behind.bytes, text);
+		(void)printf(
+		    "  %llu changes have come in and are not complete, "
+		    "%s of contents are still to come\n",
+		    (unsigned long long)f->behind.rows, text);
+	}
 }
 
 static void
-print_store(const struct cw_config_store *store, const struct facts *f)
+print_store(const struct cw_config *config, const struct cw_config_store *store,
+    const struct facts *f)
 {
 	char entries[CW_TEXT_MAX], bytes[CW_TEXT_MAX], pending[CW_TEXT_MAX];
 	char hex[2 * CW_STATE_SIZE + 1];
 
 	(void)printf("Store %s: %s", store->name, f->role);
-	if (store->follow != NULL)
+	if (f->has_handover)
+		(void)printf(" and given away; run `causeway cutover %s` again "
+			     "to finish",
+		    store->name);
+	if (!f->is_active && store->follow != NULL)
 		(void)printf(", a replica of %s", store->follow);
 	if (f->info.generation == 0) {
 		(void)puts(store->follow == NULL
@@ -140,8 +385,9 @@ print_store(const struct cw_config_store *store, const struct facts *f)
 	cw_text_count(f->info.entries, entries);
 	cw_text_bytes(f->info.bytes, bytes);
 	(void)printf(", epoch %llu, generation %llu, %s entries, %s\n",
-	    (unsigned long long)f->info.epoch,
+	    (unsigned long long)(f->epoch > 0 ? f->epoch : f->info.epoch),
 	    (unsigned long long)f->info.generation, entries, bytes);
+	print_peers(config, f);
 	if (!is_complete(f)) {
 		(void)fputs("  incomplete", stdout);
 		if (f->awaited != NULL)
@@ -172,7 +418,7 @@ print_store(const struct cw_config_store *store, const struct facts *f)
 /* Adds a store to the array, or prints it.  -1: its catalog failed. */
 static int
 show(struct cw_cli *cli, const struct cw_config_store *store, json_t *stores,
-    struct cw_error *err)
+    const json_t *daemon, struct cw_error *err)
 {
 	struct facts f;
 	int ret = look(cli->home, store, &f, err);
@@ -181,12 +427,13 @@ show(struct cw_cli *cli, const struct cw_config_store *store, json_t *stores,
 		cw_error_context(err, "store %s", store->name);
 	else if (cli->json)
 		json_array_append_new(
-		    stores, store_json(&cli->home->config, store, &f));
+		    stores, store_json(&cli->home->config, store, &f, daemon));
 	else
-		print_store(store, &f);
+		print_store(&cli->home->config, store, &f);
 	free(f.role);
 	free(f.import);
 	free(f.awaited);
+	free(f.peers);
 	return ret;
 }
 
@@ -197,26 +444,30 @@ status(struct cw_cli *cli, const char *only)
 	const struct cw_config_store *store = NULL;
 	char words[CW_CARD_WORDS_SIZE];
 	struct cw_card card;
-	json_t *stores, *result;
+	json_t *stores, *result, *daemon;
 
 	if (cw_cli_home(cli, CW_HOME_READ, &err) < 0 ||
 	    cw_identity_card(cli->home->state_fd, &card, &err) < 0 ||
 	    (only != NULL && cw_home_store(cli->home, only, &store, &err) < 0))
 		return cw_cli_fail(cli, &err);
 	cw_card_fingerprint_text(&card, words);
-	if (!cli->json)
+	daemon = ask_daemon(cli->home);
+	if (!cli->json) {
 		(void)printf("Site %s, %s\n", card.name, words);
+		print_daemon(daemon);
+	}
 	stores = json_array();
 	/* One store that fails does not hide the others. */
 	for (size_t i = 0; i < cli->home->config.store_count; i++) {
 		const struct cw_config_store *s = &cli->home->config.stores[i];
 
 		if ((store == NULL || store == s) &&
-		    show(cli, s, stores, &err) < 0 && first.code == CW_OK)
+		    show(cli, s, stores, daemon, &err) < 0 &&
+		    first.code == CW_OK)
 			first = err;
 	}
-	result = json_pack("{s:s, s:s, s:o}", "site", card.name, "fingerprint",
-	    words, "stores", stores);
+	result = json_pack("{s:s, s:s, s:o, s:o?}", "site", card.name,
+	    "fingerprint", words, "stores", stores, "daemon", daemon);
 	if (first.code != CW_OK)
 		return cw_cli_fail_with(cli, result, &first);
 	if (cli->json)

@@ -1,3 +1,4 @@
+#include "base/fs.h"
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/output.h"
@@ -21,16 +22,16 @@ static const char usage[] =
     "\n"
     "  --format F         maildir or plain, for all roots (default: "
     "detected)\n"
-    "  --exclude PATTERN  leave out paths below a root that match "
-    "(fnmatch(3));\n"
-    "                     may be given again\n"
+    "  --exclude PATTERN  leave out what matches as a whole path below a "
+    "root\n"
+    "                     (fnmatch(3); * matches no slash); may be given "
+    "again\n"
     "  --history TIME     what a replica keeps of old files: 30d, 8w, "
     "forever\n"
     "  --follow SITE      an empty replica of that site's store of this name\n"
     "\n"
     "Example: causeway store add mail /var/vmail etc=/etc/dovecot\n"
-    "Next: `causeway scan STORE`, then `causeway seed STORE --for SITE --to "
-    "DIR`.\n";
+    "Next: `causeway seed STORE --for SITE --to DIR`.\n";
 
 static const struct option options[] = {
     {"format", required_argument, NULL, 'f'},
@@ -138,6 +139,7 @@ add(struct cw_cli *cli, struct cw_config_store *store)
 	struct cw_catalog *c = NULL;
 	const struct cw_config_store *made;
 	json_t *roots;
+	int lock = -1, ret;
 
 	if (cw_cli_home(cli, CW_HOME_WRITE, &err) < 0)
 		return cw_cli_fail(cli, &err);
@@ -151,9 +153,15 @@ add(struct cw_cli *cli, struct cw_config_store *store)
 	    cw_home_store(cli->home, store->name, &made, &err) < 0)
 		return cw_cli_fail(cli, &err);
 	/* If we are killed here, the first scan makes the catalog. */
-	if (made->follow == NULL &&
-	    cw_home_catalog(cli->home, made, CW_CATALOG_WRITE, &c, &err) < 0)
-		return cw_cli_fail(cli, &err);
+	if (made->follow == NULL) {
+		ret = cw_cli_lock_store(cli, made->name, &lock, &err);
+		if (ret == 0)
+			ret = cw_home_catalog(
+			    cli->home, made, CW_CATALOG_WRITE, &c, &err);
+		cw_close(&lock);
+		if (ret < 0)
+			return cw_cli_fail(cli, &err);
+	}
 	roots = roots_json(made, NULL);
 	cw_catalog_close(c);
 	if (cli->json)
@@ -169,9 +177,15 @@ add(struct cw_cli *cli, struct cw_config_store *store)
 	if (!cli->quiet)
 		print_roots(roots);
 	json_decref(roots);
-	cw_cli_say(cli, "Next: `causeway %s %s%s`.",
-	    made->follow == NULL ? "scan" : "receive DIR --store", made->name,
-	    made->follow == NULL ? "" : " --root ...");
+	if (made->follow == NULL)
+		cw_cli_say(cli,
+		    "Next: `causeway seed %s --for SITE --to DIR`.",
+		    made->name);
+	else
+		cw_cli_say(cli,
+		    "Next: `causeway sync %s`, or `causeway run`, once the "
+		    "other site is paired with an address.",
+		    made->name);
 	return 0;
 }
 

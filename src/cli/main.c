@@ -5,6 +5,7 @@
 #include "cli/ask.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/hand_over.h"
 #include "cli/output.h"
 
 #include <signal.h>
@@ -53,9 +54,18 @@ static const struct {
     {"seed", cmd_seed, "pack a store into a sealed seed on media"},
     {"verify", cmd_verify, "check a seed on media; no key is needed"},
     {"receive", cmd_receive, "import a seed into a replica"},
+    {"gate", cmd_gate, "whether this site may serve a store now"},
     {"custody", cmd_custody, "the log of what happened to a seed"},
+    {"sync", cmd_sync, "catch up once with the other site"},
+    {"cutover", cmd_cutover, "move a store to the other site"},
+    {"link", cmd_link, "the other end of a link that ssh carries"},
+    {"run", cmd_run, "the daemon: looks for changes, links to other sites"},
     {"open", cmd_open, "decrypt a volume or any age file to standard output"},
 };
+/* How long a command waits for who works on its store. */
+#define QUIET_WAIT_MS 2000u
+#define LONG_WAIT_MS  600000u
+
 #define COMMANDS (sizeof(commands) / sizeof(*commands))
 
 static const char usage_head[] =
@@ -283,6 +293,7 @@ act(struct cw_cli *cli, const struct globals *g)
 		    cli, "give --config or --home, not both of them");
 	if (cw_crypto_init(&err) < 0)
 		return cw_cli_fail(cli, &err);
+	cli->command = g->argv[0];
 	return run_command(cli, g->argc, g->argv);
 }
 
@@ -291,13 +302,40 @@ cw_cli_home(struct cw_cli *cli, enum cw_home_mode mode, struct cw_error *err)
 {
 	bool is_enough = cli->home != NULL &&
 			 (mode == CW_HOME_READ || cli->home->lock_fd >= 0);
+	struct cw_error why = CW_ERROR_INIT;
 
 	if (is_enough)
 		return 0;
 	cw_home_close(cli->home);
 	cli->home = NULL;
-	return cw_home_open(
-	    cli->home_dir, cli->config_file, mode, &cli->home, err);
+	if (cw_home_open(
+		cli->home_dir, cli->config_file, mode, &cli->home, &why) == 0)
+		return 0;
+	if (err != NULL)
+		*err = why;
+	/* Who holds it may be a daemon that does it for us. */
+	if (why.code == CW_ERR_BUSY)
+		(void)cw_cli_hand_over(cli, err);
+	return -1;
+}
+
+int
+cw_cli_lock_store(
+    struct cw_cli *cli, const char *store, int *fd, struct cw_error *err)
+{
+	struct cw_error why = CW_ERROR_INIT;
+
+	if (cw_home_lock_store(cli->home, store, QUIET_WAIT_MS, fd, &why) == 0)
+		return 0;
+	if (why.code != CW_ERR_BUSY) {
+		if (err != NULL)
+			*err = why;
+		return -1;
+	}
+	if (!cli->quiet && !cli->json)
+		(void)fprintf(stderr,
+		    "causeway: waiting until store %s is free\n", store);
+	return cw_home_lock_store(cli->home, store, LONG_WAIT_MS, fd, err);
 }
 
 static const char *
@@ -331,9 +369,10 @@ cw_cli_signing_key(
 }
 
 int
-main(int argc, char **argv)
+cw_cli_run(int argc, char **argv)
 {
-	struct cw_cli cli = {.progress = CW_CLI_PROGRESS_AUTO};
+	struct cw_cli cli = {
+	    .progress = CW_CLI_PROGRESS_AUTO, .argc = argc, .argv = argv};
 	struct globals g = {.help = false};
 	int status;
 
@@ -345,6 +384,8 @@ main(int argc, char **argv)
 	set_signals();
 	take_globals(&cli, argc, argv, &g);
 	status = act(&cli, &g);
+	if (cli.was_handed_over)
+		status = cli.handed_status;
 	cw_home_close(cli.home);
 	cw_secret_free(cli.passphrase);
 	free(g.argv);
@@ -355,5 +396,12 @@ main(int argc, char **argv)
 		if (status == 0)
 			status = cw_error_status(CW_ERR_IO);
 	}
+	cw_cli_end_alike(&cli);
 	return status;
+}
+
+int
+main(int argc, char **argv)
+{
+	return cw_cli_run(argc, argv);
 }

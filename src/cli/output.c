@@ -38,6 +38,10 @@ cw_cli_fail_with(struct cw_cli *cli, json_t *result, const struct cw_error *err)
 {
 	json_t *object = result != NULL ? result : json_object();
 
+	if (cli->was_handed_over) {
+		json_decref(object);
+		return cli->handed_status;
+	}
 	if (cli->json && !cli->has_spoken) {
 		json_object_set_new(object, "error", error_object(err));
 		cw_cli_emit(cli, object);
