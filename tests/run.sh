@@ -4,7 +4,7 @@
 #   - the unit tests, with ASan and UBSan,
 #   - the scenarios of tests/scenario, with the release build where time counts.
 #
-#   --crash    also stops seed and receive at every sort of system call
+#   --crash    also stops seed, receive, sync and cutover at system calls
 #   --fuzz     also runs each fuzz target for 60 s (--fuzz=SECONDS)
 #   --bench    also compares with other tools (long)
 #   --only RE  only tests whose name matches
@@ -36,57 +36,97 @@ cw_build release $werror || exit 1
 
 passed=0 failed=0 skipped=0 failures=
 logs=$(mktemp -d)
-trap 'rm -rf "$logs"' EXIT
+workers=
+trap 'kill $workers 2>/dev/null; rm -rf "$logs"' EXIT
+trap 'exit 130' INT TERM
 
-# one NAME COMMAND...: a test is skipped when it exits 77.
-one() {
-	name=$1
+# plan NAME COMMAND...: a test is skipped when it exits 77.
+count=0
+plan() {
+	echo "$1" | grep -Eq "$only" || return 0
+	count=$((count + 1))
+	echo "$1" >"$logs/$count.name"
 	shift
-	echo "$name" | grep -Eq "$only" || return 0
-	begin=$(date +%s)
-	"$@" >"$logs/out" 2>&1 </dev/null
-	status=$?
-	took=$(($(date +%s) - begin))
-	case $status in
-	0)
-		passed=$((passed + 1))
-		echo "ok       $name (${took} s)"
-		grep -i '^skip' "$logs/out" | sed 's/^/         /'
-		;;
-	77)
-		skipped=$((skipped + 1))
-		echo "skipped  $name: $(tail -n 1 "$logs/out")"
-		;;
-	*)
-		failed=$((failed + 1))
-		failures="$failures $name"
-		echo "FAILED   $name (${took} s, status $status)"
-		tail -n 60 "$logs/out" | sed 's/^/    /'
-		;;
-	esac
+	printf '%s\n' "$*" >"$logs/$count.command"
 }
 
-one layers sh tests/layers.sh
+# Takes the next test that nobody took, until there is none.
+work() {
+	n=0
+	while [ $n -lt "$count" ]; do
+		n=$((n + 1))
+		mkdir "$logs/$n.taken" 2>/dev/null || continue
+		begin=$(date +%s)
+		sh -c "exec $(cat "$logs/$n.command")" \
+		    >"$logs/$n.out" 2>&1 </dev/null
+		echo "$? $(($(date +%s) - begin))" >"$logs/$n.ended.tmp"
+		mv "$logs/$n.ended.tmp" "$logs/$n.ended"
+	done
+}
+
+# Runs what was planned, so many at a time, and tells of each in its order.
+run_planned() {
+	workers=
+	for worker in $(seq "$1"); do
+		work &
+		workers="$workers $!"
+	done
+	n=0
+	while [ $n -lt "$count" ]; do
+		n=$((n + 1))
+		until [ -e "$logs/$n.ended" ]; do
+			sleep 0.1
+		done
+		read -r status took <"$logs/$n.ended"
+		name=$(cat "$logs/$n.name")
+		case $status in
+		0)
+			passed=$((passed + 1))
+			echo "ok       $name ($took s)"
+			grep -i '^skip' "$logs/$n.out" | sed 's/^/         /'
+			;;
+		77)
+			skipped=$((skipped + 1))
+			echo "skipped  $name: $(tail -n 1 "$logs/$n.out")"
+			;;
+		*)
+			failed=$((failed + 1))
+			failures="$failures $name"
+			echo "FAILED   $name ($took s, status $status)"
+			tail -n 60 "$logs/$n.out" | sed 's/^/    /'
+			;;
+		esac
+	done
+	wait
+	workers=
+	rm -rf "$logs"/[0-9]*
+	count=0
+}
+
+plan layers sh tests/layers.sh
 export ASAN_OPTIONS=detect_leaks=1 UBSAN_OPTIONS=print_stacktrace=1
 export LSAN_OPTIONS="suppressions=$PWD/tests/lsan.supp:print_suppressions=0"
 for test in build/dev/test_*; do
-	[ -x "$test" ] && one "unit/${test##*/}" "$test"
+	[ -x "$test" ] && plan "unit/${test##*/}" "$test"
 done
 export CAUSEWAY="$PWD/build/release/causeway"
 export CAUSEWAY_DEV="$PWD/build/dev/causeway"
 for test in tests/scenario/[0-9]*.sh; do
 	name=${test##*/}
-	one "scenario/${name%.sh}" sh "$test"
+	plan "scenario/${name%.sh}" sh "$test"
 done
+run_planned "$(nproc)"
+# These take all of the machine, one after another.
 if [ -n "$crash" ]; then
 	for test in tests/crash/[0-9]*.sh; do
 		name=${test##*/}
-		one "crash/${name%.sh}" sh "$test"
+		plan "crash/${name%.sh}" sh "$test"
 	done
 fi
 if [ -n "$fuzz" ]; then
-	one fuzz sh tests/fuzz/run.sh "$fuzz"
+	plan fuzz sh tests/fuzz/run.sh "$fuzz"
 fi
+run_planned 1
 if [ -n "$bench" ]; then
 	sh tests/bench/run.sh || failed=$((failed + 1))
 fi

@@ -20,17 +20,31 @@ cw_install() {
 		echo "  apt-get update && apt-get install --no-install-recommends$missing" >&2
 		return 1
 	fi
-	echo "installing:$missing"
+	echo "installing:$missing" | fold -s -w 78 | sed '2,$s/^/  /'
 	log=$(mktemp)
-	export DEBIAN_FRONTEND=noninteractive
-	if ! { apt-get update -q &&
-	    apt-get install -q -y --no-install-recommends $missing; } >"$log" 2>&1; then
+	if ! cw_apt $missing >"$log" 2>&1; then
 		tail -n 20 "$log" >&2
 		rm -f "$log"
 		return 1
 	fi
 	rm -f "$log"
 }
+
+# Debian starts a server when its package is installed; not here: a policy
+# forbids it meanwhile, unless the machine has one of its own.
+cw_apt() (
+	policy=/usr/sbin/policy-rc.d
+	trap 'exit 130' INT
+	trap 'exit 143' TERM HUP
+	if [ ! -e "$policy" ]; then
+		trap 'rm -f "$policy"' EXIT
+		printf '#!/bin/sh\nexit 101\n' >"$policy" &&
+		    chmod 755 "$policy" || exit 1
+	fi
+	export DEBIAN_FRONTEND=noninteractive
+	apt-get update -q &&
+	    apt-get install -q -y --no-install-recommends "$@"
+)
 
 cw_build() {
 	preset=$1

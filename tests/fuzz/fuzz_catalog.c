@@ -4,7 +4,8 @@
  * accepted must be readable from end to end.
  */
 #include "base/crypto.h"
-#include "store/catalog.h"
+#include "store/changes.h"
+#include "store/contents.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -59,7 +60,11 @@ fill(struct cw_catalog *c)
 		if (cw_catalog_put(c, &e, 2, NULL, &err) < 0)
 			abort();
 	}
-	cw_catalog_set_generation(c, 2);
+	/* Deletions, and contents that went. */
+	if (cw_catalog_remove(c, e.dir, "file0", 5, 3, &err) < 0 ||
+	    cw_catalog_remove(c, e.dir, "file1", 5, 3, &err) < 0)
+		abort();
+	cw_catalog_set_generation(c, 3);
 	if (cw_catalog_commit(c, &err) < 0)
 		abort();
 }
@@ -147,6 +152,51 @@ read_all(struct cw_catalog *c)
 		abort();
 }
 
+static int
+look_at_dir(void *arg, int64_t id, const char *text, size_t len,
+    const uint8_t digest[CW_STATE_SIZE])
+{
+	struct cw_error err;
+	struct cw_entry e;
+
+	(void)digest;
+	if (strlen(text) != len ||
+	    cw_catalog_find_base(arg, id, "file2", 5, &e, &err) < 0 ||
+	    cw_catalog_tombstone_base(arg, id, "file0", 5, 0, &err) < 0)
+		abort();
+	return 0;
+}
+
+static void
+read_changes(struct cw_catalog *c)
+{
+	struct cw_position last = {0};
+	struct cw_error err;
+	struct cw_changes *s;
+	struct cw_change g;
+	int got;
+
+	if (cw_changes_open(c, 0, NULL, &s, &err) < 0)
+		abort();
+	while ((got = cw_changes_next(s, &g, &err)) == 1) {
+		if (g.dir_path_len + 1 + g.e.name_len > CW_PATH_MAX ||
+		    g.e.name[g.e.name_len] != '\0')
+			abort();
+		cw_change_position(&g, &last);
+	}
+	if (got < 0)
+		abort();
+	cw_changes_close(s);
+	/* Behind the last row there is nothing. */
+	if (cw_changes_open(c, 0, &last, &s, &err) < 0)
+		abort();
+	if (last.generation > 0 && cw_changes_next(s, &g, &err) == 1)
+		abort();
+	cw_changes_close(s);
+	if (cw_catalog_each_dir(c, -1, look_at_dir, c, &err) != 0)
+		abort();
+}
+
 int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
@@ -159,6 +209,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	if (cw_catalog_open_foreign(path, &c, &err) < 0)
 		return 0;
 	read_all(c);
+	read_changes(c);
 	cw_catalog_close(c);
 	return 0;
 }

@@ -82,33 +82,17 @@ restore() {
 check "README.txt: age, zstd, tar bring everything back" \
     restore "$b/keys/age.key" "$tmp/back"
 
-# "Join them with cat, in order."  What is in several pieces goes first: the
-# file that was only renamed may be called as a piece is.
+# As README.txt says; what is in pieces goes first, since the file that was only
+# renamed may be called as a piece is.
 join_parts() {
-	JOINED=$tmp/joined
-	export JOINED
-	(cd "$1" &&
-	    find . -type f -name '*.causeway-part-0001-of-*' \
-		! -name '*-of-0001' -exec sh -ec '
-		for first; do
-			file=${first%.causeway-part-*}
-			parts=${first##*-of-}
-			cat "$file".causeway-part-????-of-"$parts" \
-			    >"$JOINED"
-			cat "$JOINED" >"$first"
-			touch -r "$file.causeway-part-0002-of-$parts" "$first"
-			mv "$first" "$file"
-			rm "$file".causeway-part-????-of-"$parts"
-		done' sh {} + &&
-	    find . -type f -name '*.causeway-part-0001-of-0001' -exec sh -ec '
-		for only; do
-			mv "$only" "${only%.causeway-part-0001-of-0001}"
-		done' sh {} +)
+	sh -ec "$(readme_commands "'*.causeway-part-0001-of-*'" '{} +' "$1" -)
+$(readme_commands "'*.causeway-part-0001-of-0001'" '{} +' "$1" -)"
 }
-check "there are files in pieces" sh -c \
-    'find "$1" -name "big.causeway-part-0003-of-*" | grep -q .' \
+check "there are files in ten pieces and more" sh -c \
+    'find "$1" -name "big.causeway-part-0010-of-*" | grep -q .' \
     sh "$tmp/back"
-check "the pieces are joined by cat" join_parts "$tmp/back"
+check "README.txt: the pieces are joined by find and cat" \
+    join_parts "$tmp/back"
 
 tree list "$tmp/back/mail" >"$tmp/back-mail"
 tree list "$tmp/back/conf" >"$tmp/back-conf"

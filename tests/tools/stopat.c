@@ -11,6 +11,9 @@
  *   --on             from the Nth on, all of them fail
  *   --calls A,B,...  these calls count (see below), instead of those that write
  *   --path TEXT      only calls with TEXT in their path count
+ *   --own            only calls of the command itself, not of its children
+ *   --name NAME      only calls of processes of that name (comm); it is the
+ *                    process that makes the Nth call that is killed then
  *
  * The exit status is the command's, 128 + signal if a signal ended it, 125 if
  * this program failed, 77 if the kernel does not have what it needs.
@@ -110,7 +113,8 @@ static struct {
 	unsigned long kill_at, fail_at;
 	int error;
 	bool goes_on;
-	const char *only_calls, *only_path;
+	bool is_own;
+	const char *only_calls, *only_path, *only_name;
 } o;
 
 static void
@@ -267,12 +271,53 @@ describe(const struct call *call, const struct seccomp_notif *q, char *out)
 			*at = '?';
 }
 
+/* The process of a thread, by /proc; 0 if it has gone. */
+static pid_t
+process_of(uint32_t tid)
+{
+	char text[2048], *at;
+	ssize_t n;
+	int fd;
+
+	(void)snprintf(text, sizeof(text), "/proc/%u/status", tid);
+	fd = open(text, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	n = read(fd, text, sizeof(text) - 1);
+	(void)close(fd);
+	text[n < 0 ? 0 : n] = '\0';
+	at = strstr(text, "\nTgid:");
+	return at == NULL ? 0 : (pid_t)strtol(at + 6, NULL, 10);
+}
+
+static bool
+has_name(pid_t pid, const char *name)
+{
+	char path[64], text[32];
+	size_t len = strlen(name);
+	ssize_t n;
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/%ld/comm", (long)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	n = read(fd, text, sizeof(text));
+	(void)close(fd);
+	return n == (ssize_t)len + 1 && strncmp(text, name, len) == 0;
+}
+
 /* Opening counts only where it may make a file, writing only to files. */
 static bool
-counts(const struct call *call, const struct seccomp_notif *q, const char *path)
+counts(const struct call *call, const struct seccomp_notif *q, const char *path,
+    pid_t caller, pid_t child)
 {
 	struct open_how how;
 
+	if (o.is_own && caller != child)
+		return false;
+	if (o.only_name != NULL && !has_name(caller, o.only_name))
+		return false;
 	switch (call->number) {
 	case __NR_openat:
 		if ((q->data.args[2] & O_CREAT) == 0)
@@ -306,6 +351,7 @@ answer(int listener, pid_t child, unsigned long *n)
 	struct seccomp_notif_resp r = {0};
 	const struct call *call = NULL;
 	char path[2 * PATH_SIZE];
+	pid_t caller, doomed;
 
 	if (ioctl(listener, SECCOMP_IOCTL_NOTIF_RECV, &q) < 0) {
 		if (errno == EINTR || errno == ENOENT)
@@ -318,13 +364,19 @@ answer(int listener, pid_t child, unsigned long *n)
 	r.id = q.id;
 	r.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
 	describe(call, &q, path);
-	if (counts(call, &q, path)) {
+	caller = process_of(q.pid);
+	if (counts(call, &q, path, caller, child)) {
 		++*n;
-		if (o.log != NULL)
+		if (o.log != NULL) {
 			fprintf(o.log, "%lu %s %s\n", *n, call->name, path);
+			(void)fflush(o.log);
+		}
 		if (*n == o.kill_at) {
-			(void)kill(child, SIGKILL);
-			return;
+			doomed = o.only_name != NULL ? caller : child;
+			(void)kill(doomed, SIGKILL);
+			/* Whoever lives on has to be answered. */
+			if (caller == doomed || caller == 0)
+				return;
 		}
 		if (*n == o.fail_at || (o.goes_on && *n > o.fail_at)) {
 			r.flags = 0;
@@ -377,6 +429,8 @@ parse(char **argv)
 
 		if (strcmp(option, "--on") == 0) {
 			o.goes_on = true;
+		} else if (strcmp(option, "--own") == 0) {
+			o.is_own = true;
 		} else if (argv[1] == NULL) {
 			break;
 		} else if (strcmp(option, "--log") == 0) {
@@ -398,6 +452,8 @@ parse(char **argv)
 			o.only_calls = *++argv;
 		} else if (strcmp(option, "--path") == 0) {
 			o.only_path = *++argv;
+		} else if (strcmp(option, "--name") == 0) {
+			o.only_name = *++argv;
 		} else {
 			break;
 		}
@@ -406,7 +462,8 @@ parse(char **argv)
 		fprintf(stderr, "usage: stopat [--log FILE] [--kill N | "
 				"--fail N ERRNO [--on]]\n"
 				"              [--calls A,B,...] [--path TEXT] "
-				"COMMAND [ARGUMENT...]\n");
+				"[--own] [--name NAME]\n"
+				"              COMMAND [ARGUMENT...]\n");
 		exit(125);
 	}
 	return argv;
