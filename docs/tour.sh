@@ -1,16 +1,17 @@
 #!/bin/sh
 # A tour of Causeway on one machine: sh docs/tour.sh
 #
-# It takes a fresh Debian 12 from nothing to mail that is read at another site:
-# installs what is missing, builds, makes a sample store and two sites, seals
-# the one's mail, drives it to the other, and lets Dovecot serve it there.  All
-# of it happens in a temporary directory that is gone when the tour ends.
+# It takes a fresh Debian 12 from nothing to mail that is served at another site,
+# and home again: installs what is missing, builds, makes a sample store and two
+# sites, seals the one's mail, drives it to the other, brings over the line what
+# happened meanwhile, and lets the store change its site twice.  All of it
+# happens in a temporary directory that is gone when the tour ends.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 . tests/setup.sh
 here=$cw_root/tests/scenario
 export LC_ALL=C.UTF-8 TZ=UTC PYTHONDONTWRITEBYTECODE=1
-unset CAUSEWAY_PASSPHRASE
+unset CAUSEWAY_PASSPHRASE CAUSEWAY_HOOKS_CONF
 
 if [ "$(id -u)" -ne 0 ]; then
 	cat <<'END'
@@ -99,6 +100,69 @@ rate() {
 	awk -v n="$1" -v s="$2" 'BEGIN { printf "%.0f MB/s", n / 1e6 / s }'
 }
 
+# mail_server PLACE: a Dovecot of its own, which the hooks start and stop.
+mail_server() {
+	mkdir -p "$tour/$1/dovecot/run" "$tour/$1/dovecot/state"
+	chmod 755 "$tour/$1/dovecot" "$tour/$1/dovecot/run"
+	dovecot_configure "$tour/$1/dovecot" "$tour/$1/vmail"
+	cat >>"$tour/$1/dovecot/dovecot.conf" <<END
+hostname = $1.example
+import_environment = TZ DOVECOT_HOSTNAME=$1
+END
+	echo "DOVECOT_CONF=$tour/$1/dovecot/dovecot.conf" >"$tour/$1/hooks.conf"
+	at_exit "hook dovecot-stop $1"
+}
+
+hook() {
+	CAUSEWAY_HOOKS_CONF=$tour/$2/hooks.conf "$tour/hooks/$1" \
+	    >"$tour/hook.out" 2>&1 </dev/null || cat "$tour/hook.out"
+}
+
+imap() {
+	python3 "$here/imap.py" "$@"
+}
+# listing PLACE: all that its server says it has.
+listing() {
+	imap listing "$tour/$1/dovecot" $users >"$tour/listing-$1" || exit 1
+	messages=$(grep -vc '	-	' "$tour/listing-$1")
+}
+
+# runs PLACE: the daemon, until the tour ends.
+runs() {
+	printf '\n%s# %s\n' "$1" "causeway --home home run 2>log &"
+	(cd "$tour/$1" && CAUSEWAY_HOOKS_CONF=$tour/$1/hooks.conf \
+	    exec causeway --home home run) >"$tour/$1/log" 2>&1 </dev/null &
+	at_exit "kill $! 2>/dev/null; wait $! 2>/dev/null"
+	becomes "$1" '.daemon.stores[0].scanning == false'
+}
+
+# becomes PLACE CLAIM: waits until what `status --json` says makes it true.
+becomes() {
+	left=300
+	until causeway --home "$tour/$1/home" status --json 2>/dev/null |
+	    jq -e "$2" >/dev/null 2>&1; do
+		left=$((left - 1))
+		if [ $left -eq 0 ]; then
+			printf '\nThe tour ends here: not true at %s: %s\n' \
+			    "$1" "$2"
+			shown "$tour/$1/log"
+			exit 1
+		fi
+		sleep 0.1
+	done
+}
+
+same_digests() {
+	for site in metairie shreveport; do
+		at $site "causeway --home home status --json |
+    jq -r '.stores[0].digest'"
+		cp "$tour/out" "$tour/digest-$site"
+	done
+	cmp -s "$tour/digest-metairie" "$tour/digest-shreveport" && return
+	echo "The digests differ."
+	exit 1
+}
+
 cat <<'END'
 Causeway: a tour on one machine
 ===============================
@@ -109,19 +173,14 @@ knows.  The line to the outside is far too thin for it.  But there is a disk,
 and a truck that leaves for Shreveport.
 
 What you will see: the mail is sealed onto the disk so that only Shreveport can
-read it, the disk travels, Shreveport checks it and unpacks it, and a mail
-server there goes on as if nothing had happened.
+read it, the disk travels, Shreveport checks it and unpacks it.  What happened in
+Metairie meanwhile follows over the line, once there is one.  Then the mail
+server in Shreveport takes over as if nothing had happened, and when the water
+is gone the mail comes home.
 END
 
-# Debian starts a mail server of its own when it is installed; not here.
-policy=/usr/sbin/policy-rc.d
-if ! command -v dovecot >/dev/null && [ ! -e $policy ]; then
-	printf '#!/bin/sh\nexit 101\n' >$policy && chmod 755 $policy
-	at_exit "rm -f $policy"
-fi
 echo
 cw_install build test || exit 1
-[ -z "$on_exit" ] || rm -f $policy
 cw_build release || exit 1
 cmake --build build/release --target mkstore >"$tour/out" 2>&1 || {
 	tail -n 20 "$tour/out"
@@ -130,6 +189,7 @@ cmake --build build/release --target mkstore >"$tour/out" 2>&1 || {
 PATH=$cw_root/build/release:$PATH
 mkdir -p "$tour/metairie/vmail" "$tour/metairie/disk" "$tour/shreveport/vmail"
 chmod 755 "$tour"
+ln -s "$cw_root/src/site/hooks" "$tour/hooks"
 . "$here/dovecot.sh"
 began=$(now)
 
@@ -141,34 +201,38 @@ it, and goes on serving it during all that follows.
 END
 at metairie "mkstore --messages 400 --profile mixed --users 6 vmail"
 chown -R $dovecot_owner:$dovecot_owner "$tour/metairie/vmail"
-dovecot_start "$tour/metairie/dovecot" "$tour/metairie/vmail" metairie ||
-    exit 1
+mail_server metairie
+hook dovecot-start metairie
+imap wait "$tour/metairie/dovecot" || exit 1
 users=$(ls "$tour/metairie/vmail")
-python3 "$here/imap.py" listing "$tour/metairie/dovecot" $users \
-    >"$tour/listing-a" || exit 1
-messages=$(grep -vc '	-	' "$tour/listing-a")
+listing metairie
 say <<END
-We ask Dovecot over IMAP for all it has, and keep the answer: for each of
-$messages messages its UID, flags, keywords, date, size and the SHA-256 of what
-it says.  That is what must be the same in Shreveport, line for line.
+We can ask Dovecot over IMAP for all it has: for each of $messages messages its
+UID, flags, keywords, date, size and the SHA-256 of what it says.  That is what
+must be the same in Shreveport in the end, line for line.
 END
 
 title "Two sites that know each other"
 say <<'END'
 Each site makes its keys once, long before any storm: one to sign with, one to
-be sealed for.  The private halves never leave it.  (Two homes on one machine
-stand for two sites; elsewhere you would leave out --home.)
+be sealed for.  The private halves never leave it.  It also says where others
+will reach it, on days on which there is a line.  (Two homes on one machine stand
+for two sites; elsewhere you would leave out --home.)
 END
-at metairie "causeway --home home init metairie"
-at shreveport "causeway --home home init shreveport"
+metairie=127.0.0.1:$(python3 "$here/relay.py" port)
+shreveport=127.0.0.1:$(python3 "$here/relay.py" port)
+at metairie "causeway --home home init metairie --listen $metairie"
+at shreveport "causeway --home home init shreveport --listen $shreveport"
 say <<'END'
 The public halves are the site's card, one line of text.  Mail it, print it:
 there is no secret in it.
 END
 at shreveport "causeway --home home card | tee card"
 at metairie "causeway --home home card >card"
-at metairie 'causeway --home home pair "$(cat ../shreveport/card)"'
-at shreveport 'causeway --home home pair "$(cat ../metairie/card)" >paired'
+at metairie 'causeway --home home pair "$(cat ../shreveport/card)" \
+    --at '$shreveport
+at shreveport 'causeway --home home pair "$(cat ../metairie/card)" \
+    --at '$metairie' >paired'
 say <<'END'
 Those words are what you read to each other on the telephone, so that no one in
 between has put his own card in place of yours.
@@ -185,7 +249,7 @@ from=$(now)
 at metairie "causeway --home home seed mail --for shreveport --to disk"
 to=$(now)
 seed_s=$(seconds "$from" "$to")
-store_b=$(bytes "$tour/metairie/vmail")
+stored=$messages store_b=$(bytes "$tour/metairie/vmail")
 disk_b=$(bytes "$tour/metairie/disk")
 say <<END
 $(megabytes "$store_b") of mail became $(megabytes "$disk_b") on the disk in
@@ -252,44 +316,13 @@ In $receive_s s ($(rate "$store_b" "$receive_s")).
 The state digest is one number over every name, owner, mode, time and content.
 Each site reckons it from its own:
 END
-for site in metairie shreveport; do
-	at $site "causeway --home home status --json |
-    jq -r '.stores[0].digest'"
-	cp "$tour/out" "$tour/digest-$site"
-done
-cmp -s "$tour/digest-metairie" "$tour/digest-shreveport" || {
-	echo "The digests differ."
-	exit 1
-}
+same_digests
 say <<'END'
 They are equal.  You need not take our word for it: mtree compares the files
 in Shreveport with a list of what Metairie has, and is silent if all is well.
 END
 at metairie "causeway --home home ls mail --mtree >list"
 at shreveport "mtree -p vmail -f ../metairie/list"
-
-title "Reading mail"
-say <<'END'
-Another Dovecot, which has never seen this mail, is started on the files in
-Shreveport.  We ask it over IMAP what we asked the one in Metairie.
-END
-dovecot_start "$tour/shreveport/dovecot" "$tour/shreveport/vmail" \
-    shreveport || exit 1
-python3 "$here/imap.py" listing "$tour/shreveport/dovecot" $users \
-    >"$tour/listing-b" || exit 1
-at anywhere "diff listing-a listing-b && echo 'the same, line for line'"
-line=$(grep '	INBOX	0' "$tour/listing-b" | head -n 1)
-user=$(echo "$line" | cut -f 1)
-uid=$(echo "$line" | cut -f 3 | sed 's/^0*//')
-say <<END
-Their mail programs will not notice, but for a new address: the same UIDs, so
-nothing is fetched again.  This is the first message in $user's INBOX, as the
-server in Shreveport gives it out:
-END
-python3 "$here/imap.py" show "$tour/shreveport/dovecot" "$user" INBOX "$uid" |
-    grep -aiE '^(From|Subject|Date):' | head -n 3 >"$tour/out"
-echo
-shown "$tour/out"
 
 title "If Causeway were gone"
 say <<'END'
@@ -300,21 +333,183 @@ at shreveport "for v in disk/causeway/*/[0-9]*.tar.zst.age; do
     age -d -i home/keys/age.key \$v | zstd -dq | tar t
 done | grep -cE '/(cur|new)/.'"
 
-dovecot_stop "$tour/shreveport/dovecot"
-dovecot_stop "$tour/metairie/dovecot"
+title "The line is back"
+say <<'END'
+Wednesday.  The building in Metairie still has power, and its people have gone on
+working; only the world could not reach them.  Now there is a line again, a thin
+one.  Which programs stop and start the mail service, should the store ever move,
+is said beforehand; those for Dovecot come with Causeway:
+END
+for site in metairie shreveport; do
+	cat >"$tour/$site/hooks" <<END
+
+[hooks "mail"]
+fence = $tour/hooks/dovecot-stop
+unfence = $tour/hooks/dovecot-start
+promote = $tour/hooks/dovecot-start
+demote = $tour/hooks/dovecot-stop
+END
+done
+at metairie "tee -a home/causeway.conf <hooks"
+say <<'END'
+The daemon listens for other sites, and looks for changes once a minute.
+END
+runs metairie
+python3 "$here/office.py" morning "$tour/metairie/dovecot" $users \
+    >"$tour/morning" || exit 1
+# done_with WHAT: how many messages, and of how many bytes.
+done_with() {
+	awk -v what="$1" '$1 == what { printf "%d (%d kB)", $2, $3 / 1e3 }' \
+	    "$tour/morning"
+}
+say <<END
+Mail that was waiting outside comes in, and people tidy up.
+$(done_with delivered) messages are delivered, $(done_with flagged) are marked as
+read, answered or flagged, $(done_with moved) are moved to other folders, the
+largest ones mostly, and $(done_with deleted) are deleted.  Shreveport fetches
+what it lacks:
+END
+from=$(now)
+at shreveport "causeway --home home sync mail"
+to=$(now)
+sync_s=$(seconds "$from" "$to")
+sync_said=$(sed -n \
+    's/.*entries, \(.*\) sent, \(.*\) received.*/\1 sent, \2 received/p' \
+    "$tour/out" | tail -n 1)
+[ -n "$sync_said" ] || exit 1
+say <<END
+$sync_said: that is all that crossed the line, counted at the socket with what
+TLS adds.  It is the new messages, compressed, what Dovecot noted in its lists
+and indexes, and for each message that was moved or flagged the news, not the
+message.  Are the sites the same?  Digests, then mtree:
+END
+same_digests
+at metairie "causeway --home home ls mail --mtree >list"
+at shreveport "mtree -p vmail -f ../metairie/list"
+
+title "Before the fuel is gone"
+say <<'END'
+The diesel will not last.  Shreveport gets its hooks, too, and a Dovecot that was
+never started.  Both daemons run now: what changes in Metairie is in Shreveport
+within a minute, and nobody has to type anything.
+END
+at shreveport "cat hooks >>home/causeway.conf"
+mail_server shreveport
+runs shreveport
+becomes shreveport '.daemon.links[0].connected'
+becomes metairie '.daemon.links[0].connected'
+at metairie "causeway --home home status mail"
+listing metairie
+say <<END
+We ask Dovecot in Metairie one last time for all it has: $messages messages.
+
+Then Shreveport takes over.  The command may be typed at either site.  It stops
+the service in Metairie, proves that no process holds the mail any more, brings
+the last changes over, hands the store over, and starts the service in
+Shreveport.  Whatever fails before the hand-over, Metairie would serve again.
+END
+from=$(now)
+at metairie "causeway --home home cutover mail"
+to=$(now)
+cutover_s=$(seconds "$from" "$to")
+
+title "Reading mail in Shreveport"
+say <<'END'
+A Dovecot that has never seen this mail has it now.  We ask it over IMAP what we
+asked the one in Metairie.
+END
+listing shreveport
+at anywhere "diff listing-metairie listing-shreveport &&
+    echo 'the same, line for line'"
+line=$(grep '	INBOX	0' "$tour/listing-shreveport" | head -n 1)
+user=$(echo "$line" | cut -f 1)
+say <<END
+Their mail programs will not notice, but for a new address: the same UIDs, so
+nothing is fetched again.  This is the first message in $user's INBOX, as the
+server in Shreveport gives it out:
+END
+# headers PLACE UID RE: of a message in the user's INBOX.
+headers() {
+	imap show "$tour/$1/dovecot" "$user" INBOX "$2" |
+	    sed '/^$/q' | grep -aiE "$3" >"$tour/out"
+	echo
+	shown "$tour/out"
+}
+headers shreveport "$(echo "$line" | cut -f 3 | sed 's/^0*//')" \
+    '^(From|Subject|Date):'
+
+title "One site serves, never two"
+say <<'END'
+Mail services are started behind a gate.  So a site whose power returns does not
+serve a store that another one has taken over.
+END
+at shreveport "causeway --home home gate mail"
+refused metairie "causeway --home home gate mail"
+cat >"$tour/letter" <<END
+Date: Thu, 1 Sep 2005 10:15:00 -0500
+From: Nell <nell@coast.example>
+To: $user@metairie.example
+Subject: All of us are safe
+Message-ID: <1.safe@coast.example>
+
+The roof is gone, the cat is here.  When does the office open?
+END
+imap deliver "$tour/shreveport/dovecot" "$user" "$tour/letter" || exit 1
+listing shreveport
+say <<END
+New mail comes in at Shreveport, and there alone.  A letter to $user has just
+been delivered.
+END
+
+title "Home again"
+say <<'END'
+October.  The building is dry.  Since Metairie's machines are on again they
+follow Shreveport, and need no disk for the way back: they have all but what is
+new.  The daemons would bring that within a minute; we ask for it now.
+END
+at metairie "causeway --home home sync mail"
+say <<'END'
+(Where the link of the daemons was quicker, little is left to tell.)  The store
+moves home.  This time we want to see how long each step takes:
+END
+at metairie "causeway --home home cutover mail --json >moved &&
+    jq -r '.steps[] | .name + \": \" + (.seconds | tostring)' moved"
+# took EXPRESSION: seconds of some of the steps.
+took() {
+	jq -r "(.steps | map(.name)) as \$n | [$1 | .seconds] | add * 100 |
+	    round / 100" "$tour/metairie/moved"
+}
+outage_s=$(took '.steps[$n | index("fence"):($n | index("promote")) + 1][]')
+hooks_s=$(took '.steps[] | select(.name == "fence" or .name == "promote")')
+[ -n "$outage_s" ] || exit 1
+say <<END
+From the fence to the end of the promotion nobody served the mail: $outage_s s,
+of which Dovecot took $hooks_s s to stop there and to start here.  The letter
+that Shreveport took in, as Metairie gives it out:
+END
+headers metairie \
+    "$(python3 "$here/office.py" newest "$tour/metairie/dovecot" "$user")" \
+    '^(From|Subject|Date):|by [a-z]+\.example with LMTP'
+listing metairie
+at anywhere "diff listing-shreveport listing-metairie &&
+    echo 'the same, line for line'"
+at shreveport "causeway --home home status mail"
+
 cat <<END
 
 
 What was measured
 -----------------
 
-    mail store                $(megabytes "$store_b"), $messages messages
+    mail store                $(megabytes "$store_b"), $stored messages
     on the disk               $(megabytes "$disk_b")
     seed                      $seed_s s, $(rate "$store_b" "$seed_s")
     verify                    $verify_s s, $(rate "$disk_b" "$verify_s")
     receive                   $receive_s s, $(rate "$store_b" "$receive_s")
-    state digests             equal
-    IMAP listings             equal, $(wc -l <"$tour/listing-b") lines
+    sync                      $sync_said, $sync_s s
+    cutover                   $cutover_s s; home, $outage_s s without service
+    state digests             equal, each time
+    IMAP listings             equal, $(wc -l <"$tour/listing-metairie") lines
     the tour                  $(seconds "$began" "$(now)") s after the build
 
 (A store as small as this says little about speed; tests/bench/run.sh measures
