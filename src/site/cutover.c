@@ -334,19 +334,35 @@ prove_fenced(struct cw_session_store *st, const struct cw_cutover_options *o,
 	return ret;
 }
 
+/*
+ * A walk whose time does not grow with the messages: the formats are those that
+ * the scan found, since the configuration need not say them.
+ */
 static int
-walk_store(const struct cw_config_store *store, uint8_t out[CW_STILL_SIZE],
+walk_store(const struct cw_cutover_options *o,
+    const struct cw_config_store *store, uint8_t out[CW_STILL_SIZE],
     struct cw_error *err)
 {
 	struct cw_still_root *roots =
 	    cw_calloc(store->root_count, sizeof(*roots));
+	const struct cw_root *known;
+	struct cw_catalog *c = NULL;
+	size_t count;
 	int ret;
 
+	ret = cw_home_catalog(o->home, store, CW_CATALOG_READ, &c, err);
+	if (ret < 0)
+		goto out;
+	known = cw_catalog_roots(c, &count);
 	for (size_t i = 0; i < store->root_count; i++) {
 		roots[i].path = store->roots[i].path;
-		roots[i].format = store->format;
+		for (size_t k = 0; k < count; k++)
+			if (strcmp(known[k].name, store->roots[i].name) == 0)
+				roots[i].format = known[k].format;
 	}
 	ret = cw_still_digest(roots, store->root_count, out, err);
+out:
+	cw_catalog_close(c);
 	free(roots);
 	return ret;
 }
@@ -363,7 +379,7 @@ last_sync(struct cw_session *s, struct cw_session_store *st,
 
 	cutover_step(o, r, "proof of the fence");
 	if (prove_fenced(st, o, err) < 0 ||
-	    walk_store(st->config, before, err) < 0)
+	    walk_store(o, st->config, before, err) < 0)
 		return -1;
 	cutover_step(o, r, "last sync");
 	if (bring_up(s, st, "quiesced", LAST_SYNC_LIMIT_MS, state, err) < 0 ||
@@ -377,7 +393,7 @@ last_sync(struct cw_session *s, struct cw_session_store *st,
 		    (unsigned long long)generation,
 		    (unsigned long long)state->acked);
 	cutover_step(o, r, "second proof");
-	if (walk_store(st->config, after, err) < 0 ||
+	if (walk_store(o, st->config, after, err) < 0 ||
 	    prove_fenced(st, o, err) < 0)
 		return -1;
 	if (memcmp(before, after, sizeof(before)) != 0)
