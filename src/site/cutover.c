@@ -3,249 +3,21 @@
  */
 #include "site/cutover_impl.h"
 
-#include "base/bytes.h"
 #include "base/fs.h"
-#include "site/generation.h"
 #include "site/holders.h"
 #include "site/still.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 /* More than this and times of messages, leases and logs mean nothing. */
 #define CLOCK_OFFSET_MAX_MS 60000
-#define LOCK_WAIT_MS	    60000u
 #define CUTOVER_WAIT_MS	    3000u
-#define CUTOVER_LOCK	    "cutover.lock"
-#define PROMOTING_FILE	    "promoting"
 /* For the catching up before the fence: as long as it takes, within reason. */
 #define SYNC_LIMIT_MS (INT64_C(24) * 3600 * 1000)
 /* For the last sync, while nobody serves. */
 #define LAST_SYNC_LIMIT_MS (INT64_C(10) * 60 * 1000)
-
-void
-cutover_say(const struct cw_cutover_options *o, const char *fmt, ...)
-{
-	char text[CW_ERROR_MAX];
-	va_list ap;
-
-	if (o->report == NULL)
-		return;
-	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	o->report(o->arg, text);
-}
-
-static double
-now(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
-
-void
-cutover_end(struct cw_cutover_result *r, bool ok)
-{
-	struct cw_cutover_step *last;
-
-	if (r->step_count == 0)
-		return;
-	last = &r->steps[r->step_count - 1];
-	/* While it runs, seconds hold when it began, negated. */
-	if (last->seconds < 0) {
-		last->seconds += now();
-		last->ok = ok;
-	}
-}
-
-void
-cutover_step(const struct cw_cutover_options *o, struct cw_cutover_result *r,
-    const char *name)
-{
-	struct cw_cutover_step *step;
-
-	cutover_end(r, true);
-	if (r->step_count == CW_CUTOVER_STEPS_MAX)
-		return;
-	step = &r->steps[r->step_count++];
-	(void)snprintf(step->name, sizeof(step->name), "%s", name);
-	step->seconds = -now();
-	step->ok = false;
-	cutover_say(o, "%s ...", name);
-}
-
-int
-cutover_hook(const struct cw_cutover_options *o,
-    const struct cw_config_store *store, enum cw_hook hook,
-    const struct cw_role *role, const char *reason, struct cw_error *err)
-{
-	const struct cw_hook_call call = {.role = cw_role_name(role->is),
-	    .epoch = role->epoch,
-	    .reason = reason};
-	int got = cw_hook_run(&o->home->config, store, hook, &call, err);
-
-	if (got == 1)
-		cutover_say(o, "no %s hook is configured for store %s",
-		    cw_hook_name(hook), store->name);
-	return got < 0 ? -1 : 0;
-}
-
-int
-cutover_save(const struct cw_cutover_options *o,
-    const struct cw_config_store *store, const struct cw_role *role,
-    struct cw_error *err)
-{
-	int lock = -1, ret;
-
-	if (cw_home_lock_store(o->home, store->name, LOCK_WAIT_MS, &lock, err) <
-	    0)
-		return -1;
-	ret = cw_home_role_save(o->home, store, NULL, role, o->secret, err);
-	cw_close(&lock);
-	return ret;
-}
-
-static int
-open_store_dir(const struct cw_cutover_options *o,
-    const struct cw_config_store *store, struct cw_error *err)
-{
-	char *path = cw_home_store_dir(o->home, store->name);
-	int fd = cw_open_dir(path, err);
-
-	free(path);
-	return fd;
-}
-
-int
-cutover_lock(const struct cw_cutover_options *o,
-    const struct cw_config_store *store, unsigned wait_ms, int *lock,
-    struct cw_error *err)
-{
-	const struct timespec pause = {.tv_nsec = 20 * 1000000L};
-	int dirfd = open_store_dir(o, store, err), ret = -1;
-
-	*lock = -1;
-	for (unsigned waited = 0; dirfd >= 0; waited += 20) {
-		struct cw_error why = CW_ERROR_INIT;
-
-		ret = cw_lock_file(dirfd, CUTOVER_LOCK, lock, &why);
-		if (ret == 0)
-			break;
-		if (why.code == CW_ERR_BUSY && waited < wait_ms) {
-			(void)nanosleep(&pause, NULL);
-			continue;
-		}
-		if (why.code == CW_ERR_BUSY)
-			cw_error_set(err, CW_ERR_BUSY,
-			    "another cutover of store %s is under way; "
-			    "`causeway status %s` says how far it is",
-			    store->name, store->name);
-		else if (err != NULL)
-			*err = why;
-		break;
-	}
-	cw_close(&dirfd);
-	return ret;
-}
-
-int
-cutover_owe(const struct cw_cutover_options *o,
-    const struct cw_config_store *store, uint64_t epoch, struct cw_error *err)
-{
-	int dirfd = open_store_dir(o, store, err), len, ret;
-	char text[32];
-
-	if (dirfd < 0)
-		return -1;
-	len = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)epoch);
-	ret = cw_save_file(dirfd, PROMOTING_FILE, text, (size_t)len, 0600, err);
-	cw_close(&dirfd);
-	return ret;
-}
-
-int
-cutover_is_owed(const struct cw_cutover_options *o,
-    const struct cw_config_store *store, uint64_t epoch, struct cw_error *err)
-{
-	int dirfd = open_store_dir(o, store, err), got;
-	struct cw_buf text = CW_BUF_INIT;
-	uint64_t owed = 0;
-
-	if (dirfd < 0)
-		return -1;
-	got = cw_read_file(
-	    dirfd, PROMOTING_FILE, sizeof("18446744073709551615"), &text, err);
-	/* What makes no sense was never durable: no record followed it. */
-	if (got == 0 && text.len > 0 &&
-	    !cw_decimal_parse(
-		(const char *)text.data, text.len - 1, INT64_MAX, &owed))
-		owed = 0;
-	cw_buf_free(&text);
-	cw_close(&dirfd);
-	return got < 0 ? -1 : owed == epoch && epoch > 0;
-}
-
-int
-cutover_promote(const struct cw_cutover_options *o,
-    const struct cw_config_store *store, const struct cw_role *role,
-    struct cw_error *err)
-{
-	int dirfd;
-
-	if (cutover_hook(o, store, CW_HOOK_PROMOTE, role, "switchover", err) <
-	    0)
-		return -1;
-	/* If it comes back in a crash, the hook is run once more. */
-	if ((dirfd = open_store_dir(o, store, NULL)) >= 0)
-		(void)unlinkat(dirfd, PROMOTING_FILE, 0);
-	cw_close(&dirfd);
-	return 0;
-}
-
-int
-cutover_look(const struct cw_cutover_options *o,
-    const struct cw_config_store *store, uint64_t *generation,
-    uint8_t digest[CW_STATE_SIZE], struct cw_error *err)
-{
-	struct cw_catalog *c = NULL;
-	bool is_known = false;
-	int ret;
-
-	if (cw_home_catalog(o->home, store, CW_CATALOG_READ, &c, err) < 0)
-		return -1;
-	*generation = cw_catalog_info(c)->generation;
-	ret = cw_state_digest(c, digest, &is_known, err);
-	if (ret == 0 && !is_known)
-		ret = cw_error_set(err, CW_ERR_FAILED,
-		    "store %s has %llu files whose content could not be read, "
-		    "so its digest is not known; see `causeway scan %s "
-		    "--contents`",
-		    store->name,
-		    (unsigned long long)cw_catalog_info(c)->pending,
-		    store->name);
-	cw_catalog_close(c);
-	return ret;
-}
-
-struct cw_minisign_public *
-cutover_pins(const struct cw_cutover_options *o, size_t *count)
-{
-	const struct cw_config *config = &o->home->config;
-	struct cw_minisign_public *pins =
-	    cw_calloc(config->peer_count + 1, sizeof(*pins));
-
-	*count = config->peer_count;
-	for (size_t i = 0; i < config->peer_count; i++)
-		pins[i] = config->peers[i].card.sign;
-	return pins;
-}
 
 struct target {
 	struct cw_session_store *st;
@@ -316,24 +88,6 @@ preflight(struct cw_session *s, struct cw_session_store *st,
 	return cw_session_order(s, st, "preflight", NULL, NULL, err);
 }
 
-static int
-prove_fenced(struct cw_session_store *st, const struct cw_cutover_options *o,
-    struct cw_error *err)
-{
-	const struct cw_config_store *store = st->config;
-	const char **paths = cw_calloc(store->root_count, sizeof(*paths));
-	struct cw_hook_settings settings;
-	int ret;
-
-	for (size_t i = 0; i < store->root_count; i++)
-		paths[i] = store->roots[i].path;
-	cw_hook_settings(&o->home->config, store->name, &settings);
-	ret = cw_holders_wait(paths, store->root_count, settings.timeout_ms,
-	    settings.kill_holders, NULL, err);
-	free(paths);
-	return ret;
-}
-
 /*
  * A walk whose time does not grow with the messages: the formats are those that
  * the scan found, since the configuration need not say them.
@@ -378,7 +132,7 @@ last_sync(struct cw_session *s, struct cw_session_store *st,
 	uint64_t generation;
 
 	cutover_step(o, r, "proof of the fence");
-	if (prove_fenced(st, o, err) < 0 ||
+	if (cw_home_prove_unheld(o->home, st->config, err) < 0 ||
 	    walk_store(o, st->config, before, err) < 0)
 		return -1;
 	cutover_step(o, r, "last sync");
@@ -394,7 +148,7 @@ last_sync(struct cw_session *s, struct cw_session_store *st,
 		    (unsigned long long)state->acked);
 	cutover_step(o, r, "second proof");
 	if (walk_store(o, st->config, after, err) < 0 ||
-	    prove_fenced(st, o, err) < 0)
+	    cw_home_prove_unheld(o->home, st->config, err) < 0)
 		return -1;
 	if (memcmp(before, after, sizeof(before)) != 0)
 		return cw_error_set(err, CW_ERR_REFUSED,
@@ -783,104 +537,4 @@ cw_cutover_switch(struct cw_session *s, struct cw_session_store *st,
 	cutover_end(result, ret == 0);
 	cw_close(&lock);
 	return ret;
-}
-
-/* The same from the other end. */
-
-int
-cw_cutover_request(struct cw_session *s, struct cw_session_store *st,
-    const struct cw_cutover_options *o, struct cw_cutover_result *r,
-    struct cw_error *err)
-{
-	struct cw_session_args *reply = cw_session_args_new();
-	int ret;
-
-	memset(r, 0, sizeof(*r));
-	r->kind = "switchover";
-	(void)snprintf(
-	    r->from, sizeof(r->from), "%s", cw_session_peer(s)->name);
-	(void)snprintf(r->to, sizeof(r->to), "%s", o->home->config.name);
-	cw_session_on_order(s, cw_cutover_answer, (void *)(uintptr_t)o);
-	ret = cw_session_order(s, st, "cutover", NULL, reply, err);
-	(void)cw_session_args_get_number(reply, "epoch", &r->epoch);
-	(void)cw_session_args_get_number(reply, "generation", &r->generation);
-	for (size_t i = 0; i < reply->count; i++) {
-		struct cw_cutover_step *step = &r->steps[r->step_count];
-		char text[128], *at = text;
-		int ok = 0;
-
-		if (strcmp(reply->list[i].key, "step") != 0 ||
-		    r->step_count == CW_CUTOVER_STEPS_MAX ||
-		    reply->list[i].value.len >= sizeof(text))
-			continue;
-		memcpy(
-		    text, reply->list[i].value.data, reply->list[i].value.len);
-		text[reply->list[i].value.len] = '\0';
-		/* "SECONDS OK NAME" */
-		step->seconds = strtod(at, &at);
-		ok = (int)strtol(at, &at, 10);
-		step->ok = ok == 1;
-		(void)snprintf(step->name, sizeof(step->name), "%s",
-		    *at == ' ' ? at + 1 : at);
-		r->step_count++;
-	}
-	cw_session_args_free(reply);
-	return ret;
-}
-
-struct relayed {
-	const struct cw_cutover_options *o;
-	struct cw_session *s;
-};
-
-/* To our log, and to who ordered it. */
-static void
-relay(void *arg, const char *text)
-{
-	struct relayed *r = arg;
-
-	cutover_say(r->o, "%s", text);
-	(void)cw_session_report(r->s, NULL, text, NULL);
-}
-
-static int
-answer_cutover(const struct cw_cutover_options *o, struct cw_session *s,
-    struct cw_session_store *st, struct cw_session_args *values,
-    struct cw_error *err)
-{
-	struct relayed relayed = {o, s};
-	struct cw_cutover_options own = *o;
-	struct cw_cutover_result r;
-	int ret;
-
-	own.report = relay;
-	own.arg = &relayed;
-	ret = cw_cutover_switch(s, st, &own, &r, err);
-	cw_session_args_number(values, "epoch", r.epoch);
-	cw_session_args_number(values, "generation", r.generation);
-	for (size_t i = 0; i < r.step_count; i++) {
-		char text[128];
-
-		(void)snprintf(text, sizeof(text), "%.3f %d %s",
-		    r.steps[i].seconds, r.steps[i].ok ? 1 : 0, r.steps[i].name);
-		cw_session_args_add(values, "step", text, strlen(text));
-	}
-	return ret;
-}
-
-int
-cw_cutover_answer(void *arg, struct cw_session *s, struct cw_session_store *st,
-    const char *kind, const struct cw_session_args *args,
-    struct cw_session_args *values, struct cw_error *err)
-{
-	const struct cw_cutover_options *o = arg;
-
-	if (strcmp(kind, "cutover") == 0)
-		return answer_cutover(o, s, st, values, err);
-	if (strcmp(kind, "preflight") == 0)
-		return cutover_preflight(o, s, st, values, err);
-	if (strcmp(kind, "accept") == 0)
-		return cutover_accept(o, s, st, args, values, err);
-	return cw_error_set(err, CW_ERR_UNSUPPORTED,
-	    "this version does not know the order \"%.64s\"", kind);
 }

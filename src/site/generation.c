@@ -4,7 +4,6 @@
 #include "site/identity.h"
 #include "site/role.h"
 #include "site/role_text.h"
-#include "store/contents.h"
 #include "store/peer.h"
 
 #include <fcntl.h>

@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/fs.h"
 #include "base/text.h"
+#include "site/hooks.h"
 #include "site/mounts.h"
 
 #include <dirent.h>
@@ -531,5 +532,22 @@ cw_holders_wait(const char *const *roots, size_t root_count, unsigned limit_ms,
 	if (out != NULL)
 		*out = *h;
 	free(h);
+	return ret;
+}
+
+int
+cw_home_prove_unheld(const struct cw_home *home,
+    const struct cw_config_store *store, struct cw_error *err)
+{
+	const char **paths = cw_calloc(store->root_count, sizeof(*paths));
+	struct cw_hook_settings settings;
+	int ret;
+
+	for (size_t i = 0; i < store->root_count; i++)
+		paths[i] = store->roots[i].path;
+	cw_hook_settings(&home->config, store->name, &settings);
+	ret = cw_holders_wait(paths, store->root_count, settings.timeout_ms,
+	    settings.kill_holders, NULL, err);
+	free(paths);
 	return ret;
 }

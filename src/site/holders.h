@@ -17,6 +17,7 @@
 #define CW_SITE_HOLDERS_H
 
 #include "base/error.h"
+#include "site/home.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -50,5 +51,9 @@ int cw_holders_find(const char *const *roots, size_t root_count,
  */
 int cw_holders_wait(const char *const *roots, size_t root_count,
     unsigned limit_ms, bool kill, struct cw_holders *out, struct cw_error *err);
+
+/* The same for a store, with the limit and the way of [hooks "STORE"]. */
+int cw_home_prove_unheld(const struct cw_home *home,
+    const struct cw_config_store *store, struct cw_error *err);
 
 #endif

@@ -166,7 +166,7 @@ open_session(struct cw_session *s, bool is_server, struct cw_session **out,
 {
 	if (handshake(s, is_server, err) < 0 ||
 	    session_open_stores(s, err) < 0 ||
-	    session_hello(s, is_server, err) < 0) {
+	    session_hello(s, err) < 0) {
 		cw_carrier_explain(&s->carrier, err);
 		cw_session_free(s);
 		return -1;

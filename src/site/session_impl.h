@@ -90,7 +90,9 @@ void session_begin_visit(struct cw_session *s, struct slot *slot);
 bool session_look_at_role(struct slot *slot, bool remember);
 
 int session_open_stores(struct cw_session *s, struct cw_error *err);
-int session_hello(struct cw_session *s, bool is_server, struct cw_error *err);
+int session_hello(struct cw_session *s, struct cw_error *err);
+/* What we are to the peer: a store that was given away counts as fenced. */
+Cw__Role session_role(const struct slot *slot);
 struct slot *session_slot(struct cw_session *s, struct cw_session_store *st);
 
 int session_lock(void *arg, bool take, struct cw_error *err);

@@ -1,0 +1,239 @@
+/*
+ * What all sides of a cutover share: steps and their times, hooks, the lock,
+ * the record of the role, and what is owed to a store that was taken over.
+ */
+#include "site/cutover_impl.h"
+
+#include "base/bytes.h"
+#include "base/fs.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOCK_WAIT_MS   60000u
+#define CUTOVER_LOCK   "cutover.lock"
+#define PROMOTING_FILE "promoting"
+
+void
+cutover_say(const struct cw_cutover_options *o, const char *fmt, ...)
+{
+	char text[CW_ERROR_MAX];
+	va_list ap;
+
+	if (o->report == NULL)
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	o->report(o->arg, text);
+}
+
+static double
+now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+}
+
+void
+cutover_end(struct cw_cutover_result *r, bool ok)
+{
+	struct cw_cutover_step *last;
+
+	if (r->step_count == 0)
+		return;
+	last = &r->steps[r->step_count - 1];
+	/* While it runs, seconds hold when it began, negated. */
+	if (last->seconds < 0) {
+		last->seconds += now();
+		last->ok = ok;
+	}
+}
+
+void
+cutover_step(const struct cw_cutover_options *o, struct cw_cutover_result *r,
+    const char *name)
+{
+	struct cw_cutover_step *step;
+
+	cutover_end(r, true);
+	if (r->step_count == CW_CUTOVER_STEPS_MAX)
+		return;
+	step = &r->steps[r->step_count++];
+	(void)snprintf(step->name, sizeof(step->name), "%s", name);
+	step->seconds = -now();
+	step->ok = false;
+	cutover_say(o, "%s ...", name);
+}
+
+int
+cutover_hook(const struct cw_cutover_options *o,
+    const struct cw_config_store *store, enum cw_hook hook,
+    const struct cw_role *role, const char *reason, struct cw_error *err)
+{
+	const struct cw_hook_call call = {.role = cw_role_name(role->is),
+	    .epoch = role->epoch,
+	    .reason = reason};
+	int got = cw_hook_run(&o->home->config, store, hook, &call, err);
+
+	if (got == 1)
+		cutover_say(o, "no %s hook is configured for store %s",
+		    cw_hook_name(hook), store->name);
+	return got < 0 ? -1 : 0;
+}
+
+int
+cutover_save(const struct cw_cutover_options *o,
+    const struct cw_config_store *store, const struct cw_role *role,
+    struct cw_error *err)
+{
+	int lock = -1, ret;
+
+	if (cw_home_lock_store(o->home, store->name, LOCK_WAIT_MS, &lock, err) <
+	    0)
+		return -1;
+	ret = cw_home_role_save(o->home, store, NULL, role, o->secret, err);
+	cw_close(&lock);
+	return ret;
+}
+
+static int
+open_store_dir(const struct cw_cutover_options *o,
+    const struct cw_config_store *store, struct cw_error *err)
+{
+	char *path = cw_home_store_dir(o->home, store->name);
+	int fd = cw_open_dir(path, err);
+
+	free(path);
+	return fd;
+}
+
+int
+cutover_lock(const struct cw_cutover_options *o,
+    const struct cw_config_store *store, unsigned wait_ms, int *lock,
+    struct cw_error *err)
+{
+	const struct timespec pause = {.tv_nsec = 20 * 1000000L};
+	int dirfd = open_store_dir(o, store, err), ret = -1;
+
+	*lock = -1;
+	for (unsigned waited = 0; dirfd >= 0; waited += 20) {
+		struct cw_error why = CW_ERROR_INIT;
+
+		ret = cw_lock_file(dirfd, CUTOVER_LOCK, lock, &why);
+		if (ret == 0)
+			break;
+		if (why.code == CW_ERR_BUSY && waited < wait_ms) {
+			(void)nanosleep(&pause, NULL);
+			continue;
+		}
+		if (why.code == CW_ERR_BUSY)
+			cw_error_set(err, CW_ERR_BUSY,
+			    "another cutover of store %s is under way; "
+			    "`causeway status %s` says how far it is",
+			    store->name, store->name);
+		else if (err != NULL)
+			*err = why;
+		break;
+	}
+	cw_close(&dirfd);
+	return ret;
+}
+
+int
+cutover_owe(const struct cw_cutover_options *o,
+    const struct cw_config_store *store, uint64_t epoch, struct cw_error *err)
+{
+	int dirfd = open_store_dir(o, store, err), len, ret;
+	char text[32];
+
+	if (dirfd < 0)
+		return -1;
+	len = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)epoch);
+	ret = cw_save_file(dirfd, PROMOTING_FILE, text, (size_t)len, 0600, err);
+	cw_close(&dirfd);
+	return ret;
+}
+
+int
+cutover_is_owed(const struct cw_cutover_options *o,
+    const struct cw_config_store *store, uint64_t epoch, struct cw_error *err)
+{
+	int dirfd = open_store_dir(o, store, err), got;
+	struct cw_buf text = CW_BUF_INIT;
+	uint64_t owed = 0;
+
+	if (dirfd < 0)
+		return -1;
+	got = cw_read_file(
+	    dirfd, PROMOTING_FILE, sizeof("18446744073709551615"), &text, err);
+	/* What makes no sense was never durable: no record followed it. */
+	if (got == 0 && text.len > 0 &&
+	    !cw_decimal_parse(
+		(const char *)text.data, text.len - 1, INT64_MAX, &owed))
+		owed = 0;
+	cw_buf_free(&text);
+	cw_close(&dirfd);
+	return got < 0 ? -1 : owed == epoch && epoch > 0;
+}
+
+int
+cutover_promote(const struct cw_cutover_options *o,
+    const struct cw_config_store *store, const struct cw_role *role,
+    struct cw_error *err)
+{
+	int dirfd;
+
+	if (cutover_hook(o, store, CW_HOOK_PROMOTE, role, "switchover", err) <
+	    0)
+		return -1;
+	/* If it comes back in a crash, the hook is run once more. */
+	if ((dirfd = open_store_dir(o, store, NULL)) >= 0)
+		(void)unlinkat(dirfd, PROMOTING_FILE, 0);
+	cw_close(&dirfd);
+	return 0;
+}
+
+int
+cutover_look(const struct cw_cutover_options *o,
+    const struct cw_config_store *store, uint64_t *generation,
+    uint8_t digest[CW_STATE_SIZE], struct cw_error *err)
+{
+	struct cw_catalog *c = NULL;
+	bool is_known = false;
+	int ret;
+
+	if (cw_home_catalog(o->home, store, CW_CATALOG_READ, &c, err) < 0)
+		return -1;
+	*generation = cw_catalog_info(c)->generation;
+	ret = cw_state_digest(c, digest, &is_known, err);
+	if (ret == 0 && !is_known)
+		ret = cw_error_set(err, CW_ERR_FAILED,
+		    "store %s has %llu files whose content could not be read, "
+		    "so its digest is not known; see `causeway scan %s "
+		    "--contents`",
+		    store->name,
+		    (unsigned long long)cw_catalog_info(c)->pending,
+		    store->name);
+	cw_catalog_close(c);
+	return ret;
+}
+
+struct cw_minisign_public *
+cutover_pins(const struct cw_cutover_options *o, size_t *count)
+{
+	const struct cw_config *config = &o->home->config;
+	struct cw_minisign_public *pins =
+	    cw_calloc(config->peer_count + 1, sizeof(*pins));
+
+	*count = config->peer_count;
+	for (size_t i = 0; i < config->peer_count; i++)
+		pins[i] = config->peers[i].card.sign;
+	return pins;
+}
