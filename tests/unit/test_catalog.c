@@ -681,6 +681,45 @@ START_TEST(an_export_opens_as_a_stranger_and_then_as_ours)
 }
 END_TEST
 
+/* Rows and sums that were changed behind our back. */
+static const char *const tampered[] = {
+    "UPDATE entry SET mode=420 WHERE name=CAST('m0' AS BLOB)",
+    "UPDATE dir SET sum=zeroblob(32) WHERE id=(SELECT max(id) FROM dir)",
+    "UPDATE meta SET value=zeroblob(32) WHERE key='sum'",
+};
+
+START_TEST(sums_that_do_not_fit_the_rows_are_mended)
+{
+	uint8_t before[CW_STATE_SIZE], after[CW_STATE_SIZE];
+	struct cw_catalog *c;
+	bool was_wrong, is_known;
+	sqlite3 *db;
+
+	export_some();
+	OK(cw_catalog_open(foreign_path, CW_CATALOG_WRITE, &c, &err));
+	OK(cw_state_digest(c, before, &is_known, &err));
+	OK(cw_state_mend(c, &was_wrong, &err));
+	ck_assert(!was_wrong);
+	cw_catalog_close(c);
+	ck_assert_int_eq(sqlite3_open(foreign_path, &db), SQLITE_OK);
+	ck_assert_int_eq(
+	    sqlite3_exec(db, tampered[_i], NULL, NULL, NULL), SQLITE_OK);
+	ck_assert_int_gt(sqlite3_total_changes(db), 0);
+	sqlite3_close(db);
+	OK(cw_catalog_open(foreign_path, CW_CATALOG_WRITE, &c, &err));
+	ck_assert_int_eq(cw_state_check(c, &err), -1);
+	OK(cw_state_mend(c, &was_wrong, &err));
+	ck_assert(was_wrong);
+	OK(cw_state_check(c, &err));
+	OK(cw_state_digest(c, after, &is_known, &err));
+	/* The rows count: another row is another store. */
+	ck_assert_int_eq(memcmp(before, after, sizeof(before)) == 0, _i != 0);
+	OK(cw_state_mend(c, &was_wrong, &err));
+	ck_assert(!was_wrong);
+	cw_catalog_close(c);
+}
+END_TEST
+
 /* What a hand with SQLite can do to a catalog; each alone is refused. */
 static const char *const lies[] = {
     "UPDATE entry SET name=CAST('../x' AS BLOB) WHERE name=CAST('m0' AS BLOB)",
@@ -922,6 +961,8 @@ main(void)
 	tcase_add_test(tc, tombstones_go_when_the_file_comes_back);
 	tcase_add_test(tc, walks_choose_by_what_is_asked);
 	tcase_add_test(tc, an_export_opens_as_a_stranger_and_then_as_ours);
+	tcase_add_loop_test(tc, sums_that_do_not_fit_the_rows_are_mended, 0,
+	    sizeof(tampered) / sizeof(*tampered));
 	tcase_add_loop_test(
 	    tc, a_catalog_that_was_tampered_with_is_refused, 0, LIES);
 	tcase_add_test(tc, a_damaged_file_is_refused);
