@@ -90,6 +90,9 @@ static const char *const statements[IN_STMT_COUNT] = {
     [IN_NEED_SET] = "UPDATE need SET filled=?2,donors=?3 WHERE digest=?1",
     [IN_NEED_NEXT] = "SELECT digest,size,copies,filled,donors FROM need"
 		     " WHERE digest>?1 ORDER BY digest LIMIT 1",
+    [IN_NEED_DROP] = "DELETE FROM need WHERE digest=?1",
+    [IN_LACKS_SET] = "UPDATE row SET plan=32,slot=0,link_to=NULL"
+		     " WHERE digest=?1 AND kind='f' AND plan IN (8,16)",
     [IN_SLOT_SET] = "UPDATE row SET slot=?2 WHERE id=?1",
 };
 

@@ -80,6 +80,14 @@ int cw_incoming_complete(struct cw_incoming *in, uint64_t generation,
     const uint8_t digest[CW_STATE_SIZE], struct cw_error *err);
 
 /*
+ * Adds a change for each file of our catalog that the tree lacks (none, or of
+ * another size): what a seed listed and did not bring is then wanted like
+ * anything else.  Looks at every file; *count (may be NULL) says how many.
+ */
+int cw_incoming_add_lacking(struct cw_incoming *in, struct cw_replica *r,
+    uint64_t *count, struct cw_error *err);
+
+/*
  * Healing by comparison: the complete list of one directory's entries at the
  * source, in any order, over as many calls as it takes.  What differs from our
  * catalog becomes a change, as does what our catalog has and the list lacks

@@ -16,7 +16,8 @@ enum plan {
 	PLAN_STAY = 4,	 /* a file that is there already: metadata only */
 	PLAN_STAGED = 8, /* a file that comes from its slot in staging */
 	PLAN_HARD = 16,	 /* another name of the file at link_to */
-	PLAN_ANY = 31,
+	PLAN_LACKS = 32, /* a file that only the catalog gets */
+	PLAN_ANY = 63,
 };
 
 /* How far apply has come; kept with the stage. */
@@ -58,6 +59,8 @@ enum in_stmt {
 	IN_NEED_GET,
 	IN_NEED_SET,
 	IN_NEED_NEXT,
+	IN_NEED_DROP,
+	IN_LACKS_SET,
 	IN_SLOT_SET,
 	IN_STMT_COUNT
 };

@@ -2,6 +2,7 @@
  * Writing contents into staging.
  */
 #include "base/buf.h"
+#include "base/direct.h"
 #include "base/fs.h"
 #include "base/progress.h"
 #include "replica/copy.h"
@@ -25,6 +26,7 @@ struct cw_staging_writer {
 	uint64_t at;
 	struct cw_sha256 *sha;
 	int fd;
+	struct cw_direct direct;
 };
 
 static struct cw_staging_writer *
@@ -67,6 +69,7 @@ open_writer(struct cw_staging_writer *w, uint64_t keep, struct cw_error *err)
 		if (w->fd < 0)
 			return staging_fail(s, err, "make a file");
 	}
+	w->direct.fd = w->fd;
 	if (fstat(w->fd, &st) < 0)
 		return staging_fail(s, err, "look at a content");
 	w->at = (uint64_t)st.st_size;
@@ -179,7 +182,8 @@ write_sparse(struct cw_staging_writer *w, const uint8_t *data, size_t len,
 	while (at < end) {
 		size_t n = run_length(data, (size_t)(end - at), at, &is_hole);
 
-		if (!is_hole && cw_pwrite_all(w->fd, data, n, at, err) < 0)
+		if (!is_hole &&
+		    cw_direct_pwrite(&w->direct, data, n, at, err) < 0)
 			return -1;
 		data += n;
 		at += n;
@@ -272,6 +276,8 @@ cw_staging_copy(struct cw_staging_writer *w, int fd, uint64_t offset,
 {
 	if (check_room(w, len, err) < 0)
 		return -1;
+	if (cw_direct_off(&w->direct, err) < 0)
+		return staging_context(w->s, err);
 	if (copy_data(w, fd, offset, len, err) < 0 ||
 	    hash_tail(w, len, err) < 0) {
 		/* What it holds beyond is cut when it is gone on with. */

@@ -99,6 +99,7 @@ batch_reset(struct list_batch *b, struct list_job *job)
 	b->count = 0;
 	b->only_messages = true;
 	b->stable = false;
+	b->mtime_ns = b->ctime_ns = 0;
 	cw_buf_reset(&b->bytes);
 	b->err = (struct cw_error)CW_ERROR_INIT;
 }
@@ -435,6 +436,31 @@ look_before(struct listing *s, bool *settled, struct cw_error *err)
 	}
 }
 
+/*
+ * Is the directory what it was when it was seen?  One call by its path tells,
+ * where opening it takes three.  A symlink on the way may lead elsewhere: to
+ * a directory of the very same times, which then is not listed either.
+ */
+static bool
+is_unchanged(struct listing *s)
+{
+	const struct list_job *job = s->job;
+	struct list_batch *b = s->batch;
+	struct stat st;
+
+	if (job->must_list || fstatat(job->root->fd, job->path, &st,
+				  AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
+		return false;
+	b->looked_ns = now_ns();
+	b->mtime_ns =
+	    list_time_ns(st.st_mtim.tv_sec, (uint32_t)st.st_mtim.tv_nsec);
+	b->ctime_ns =
+	    list_time_ns(st.st_ctim.tv_sec, (uint32_t)st.st_ctim.tv_nsec);
+	b->stable = b->looked_ns - b->mtime_ns > SETTLE_NS;
+	return S_ISDIR(st.st_mode) && b->mtime_ns == job->seen_mtime_ns &&
+	       b->ctime_ns == job->seen_ctime_ns && (b->stable || !job->settle);
+}
+
 static enum list_end
 list_one(struct listing *s, struct cw_error *err)
 {
@@ -442,6 +468,8 @@ list_one(struct listing *s, struct cw_error *err)
 	int64_t mtime_ns, ctime_ns;
 	bool settled;
 
+	if (is_unchanged(s))
+		return LIST_UNCHANGED;
 	s->path.len = 0;
 	if (strcmp(job->path, ".") != 0)
 		cw_buf_text(&s->path, job->path);

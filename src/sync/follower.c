@@ -55,6 +55,8 @@ follower_close(struct cw_follower *f)
 	follower_drop_wants(f);
 	if (!f->is_open)
 		return;
+	cw_intake_free(f->intake);
+	f->intake = NULL;
 	cw_replica_close(&f->replica);
 	memset(&f->replica, 0, sizeof(f->replica));
 	cw_place_free(f->place);
@@ -145,7 +147,8 @@ follower_open(struct cw_follower *f, struct cw_error *err)
 		goto fail;
 	f->place = cw_place_new(f->o.roots, f->o.root_count);
 	if (cw_replica_open(f->o.store_dir, f->catalog, f->o.roots,
-		f->o.root_count, &f->replica, err) < 0)
+		f->o.root_count, &f->replica, err) < 0 ||
+	    cw_intake_new(f->replica.staging, &f->intake, err) < 0)
 		goto fail;
 	/* What a crash cut off needs no peer to be finished. */
 	got = cw_apply_resume(&f->replica, f->o.progress, &result, err);
@@ -166,12 +169,9 @@ fail:
 static int
 add_wanted(struct cw_follower *f, struct cw_error *err)
 {
-	struct cw_walk_query files = CW_WALK_ALL;
-	struct cw_buf path = CW_BUF_INIT;
-	struct cw_walk *walk = NULL;
-	struct cw_change ch = {.kind = CW_KIND_FILE};
 	char *state = NULL;
-	int got, ret = -1;
+	uint64_t count;
+	int got;
 
 	got =
 	    cw_catalog_note_get(f->catalog, CW_NOTE_IMPORT_STATE, &state, err);
@@ -181,36 +181,11 @@ add_wanted(struct cw_follower *f, struct cw_error *err)
 	free(state);
 	if (got != 0)
 		return 0;
-	files.kind = 'f';
-	if (cw_walk_open(f->catalog, &files, &walk, err) < 0)
+	if (cw_incoming_add_lacking(
+		f->replica.incoming, &f->replica, &count, err) < 0)
 		return -1;
-	while ((got = cw_walk_next(walk, &ch.e, err)) == 1) {
-		struct stat st;
-
-		if (!ch.e.has_digest)
-			continue;
-		if (cw_catalog_dir_path(f->catalog, ch.e.dir, &ch.dir_path,
-			&ch.dir_path_len, err) < 0)
-			goto out;
-		cw_buf_reset(&path);
-		cw_buf_printf(&path, "%.*s/%.*s", (int)ch.dir_path_len,
-		    ch.dir_path, (int)ch.e.name_len, ch.e.name);
-		got = cw_place_stat(f->place, cw_buf_string(&path), &st, err);
-		if (got < 0)
-			goto out;
-		if (got == 0 && S_ISREG(st.st_mode) &&
-		    (uint64_t)st.st_size == ch.e.size)
-			continue;
-		follower_own(f, &ch);
-		if (cw_incoming_add(f->replica.incoming, &ch, err) < 0)
-			goto out;
-		f->has_more = true;
-	}
-	ret = got;
-out:
-	cw_walk_close(walk);
-	cw_buf_free(&path);
-	return ret;
+	f->has_more |= count > 0;
+	return 0;
 }
 
 int
@@ -285,6 +260,8 @@ follower_commit(struct cw_follower *f, struct cw_error *err)
 	 */
 	if (f->unresolved > 0 || !f->is_open)
 		return 0;
+	if (follower_settle(f, err) < 0)
+		return -1;
 	/*
 	 * Contents are not synced for it: what a power cut takes of them lacks
 	 * when the generation is to be applied, and is wanted again; apply
@@ -462,6 +439,8 @@ follower_advance(struct cw_follower *f, struct cw_error *err)
 		return 0;
 	if (follower_commit(f, err) < 0)
 		return -1;
+	if (f->has_gone)
+		return 0;
 	/* One last look over all: what lacks now is wanted anew. */
 	got = cw_incoming_next_want(
 	    f->replica.incoming, &f->replica, &from_start, &want, err);

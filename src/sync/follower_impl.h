@@ -7,6 +7,7 @@
 #define CW_SYNC_FOLLOWER_IMPL_H
 
 #include "base/buf.h"
+#include "replica/intake.h"
 #include "replica/replica.h"
 #include "sync/follower.h"
 #include "sync/rows.h"
@@ -30,6 +31,8 @@ struct want {
 	struct chunk *chunks;
 	size_t chunk_count, chunk_cap, chunk_at;
 	struct cw_staging_writer *writer;
+	bool is_plain; /* from its start and as it is: the intake writes it */
+	uint64_t at;   /* bytes of it that the intake was given */
 	int base_fd;
 };
 
@@ -54,6 +57,7 @@ struct cw_follower {
 	struct cw_catalog *catalog; /* open while we hold the lock */
 	struct cw_place *place;
 	struct cw_replica replica;
+	struct cw_intake *intake;
 	bool is_open;
 	struct cw_wire_writer *writer;
 	struct cw_follower_state state;
@@ -135,6 +139,8 @@ int follower_data(struct cw_follower *f, struct cw_wire_reader *reader,
     const Cw__Data *data, struct cw_error *err);
 int follower_chunks(
     struct cw_follower *f, const Cw__Chunks *chunks, struct cw_error *err);
+/* Waits until staging has what came; notes what was not what it should be. */
+int follower_settle(struct cw_follower *f, struct cw_error *err);
 void follower_drop_wants(struct cw_follower *f);
 
 int follower_dirs(

@@ -128,8 +128,8 @@ take_row(struct cw_follower *f, struct cw_wire_reader *reader,
 			return cw_error_set(err, CW_ERR_FORMAT,
 			    "the peer sent %zu bytes of a file of %llu", len,
 			    (unsigned long long)ch.e.size);
-		if (cw_staging_put(
-			f->replica.staging, ch.e.digest, content, len, err) < 0)
+		if (cw_intake_put(f->intake, ch.e.digest, content, len, err) <
+		    0)
 			return -1;
 		f->uncommitted += len;
 	}

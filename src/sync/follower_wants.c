@@ -25,6 +25,9 @@ free_want(struct cw_follower *f, struct want *w)
 {
 	if (f->current == w)
 		f->current = NULL;
+	/* Nobody else may write to it any more. */
+	if (w->is_plain && w->writer != NULL)
+		(void)follower_settle(f, NULL);
 	cw_staging_abandon(w->writer);
 	cw_close(&w->base_fd);
 	free(w->path);
@@ -33,6 +36,16 @@ free_want(struct cw_follower *f, struct want *w)
 	f->want_bytes -= w->size - w->offset;
 	f->want_count--;
 	memset(w, 0, sizeof(*w));
+}
+
+int
+follower_settle(struct cw_follower *f, struct cw_error *err)
+{
+	uint64_t damaged = 0;
+	int ret = cw_intake_drain(f->intake, &damaged, err);
+
+	f->has_gone = f->has_gone || damaged > 0;
+	return ret;
 }
 
 void
@@ -55,13 +68,13 @@ find_want(struct cw_follower *f, uint32_t id)
 }
 
 static bool
-is_asked(const struct cw_follower *f, const uint8_t digest[CW_DIGEST_SIZE])
+is_coming(const struct cw_follower *f, const uint8_t digest[CW_DIGEST_SIZE])
 {
 	for (size_t i = 0; i < WANTS_MAX; i++)
 		if (f->wants[i].id != 0 &&
 		    memcmp(f->wants[i].digest, digest, CW_DIGEST_SIZE) == 0)
 			return true;
-	return false;
+	return cw_intake_holds(f->intake, digest);
 }
 
 static bool
@@ -178,7 +191,7 @@ follower_want(
 	struct cw_buf path = CW_BUF_INIT;
 	int got = cw_incoming_lacks(f->replica.incoming, &f->replica, ch, err);
 
-	if (got <= 0 || is_asked(f, ch->e.digest))
+	if (got <= 0 || is_coming(f, ch->e.digest))
 		return got < 0 ? -1 : 0;
 	if (!has_room(f)) {
 		f->has_more = true;
@@ -212,7 +225,7 @@ follower_want_more(struct cw_follower *f, struct cw_error *err)
 			f->has_more = false;
 			return 0;
 		}
-		if (is_asked(f, want.digest))
+		if (is_coming(f, want.digest))
 			continue;
 		cw_buf_append(&path, want.path, want.path_len);
 		got = ask(
@@ -257,6 +270,7 @@ begin_data(struct cw_follower *f, struct want *w, uint64_t offset,
 	if (offset != 0 && offset != w->offset)
 		return cw_error_set(err, CW_ERR_FORMAT,
 		    "the peer sent a content from a place that was not asked");
+	w->is_plain = offset == 0;
 	if (offset == 0 || !w->from_base)
 		return cw_staging_begin_at(
 		    s, w->digest, w->size, offset, &w->writer, err);
@@ -292,7 +306,9 @@ finish_want(struct cw_follower *f, struct want *w, struct cw_error *err)
 
 	if (w->chunks != NULL && copy_chunks(w, w->size, err) < 0)
 		return -1;
-	ret = cw_staging_finish(w->writer, &why);
+	ret = w->is_plain
+		  ? cw_intake_finish(f->intake, w->writer, w->digest, &why)
+		  : cw_staging_finish(w->writer, &why);
 	w->writer = NULL;
 	if (ret == 0) {
 		f->uncommitted += w->size;
@@ -311,6 +327,27 @@ finish_want(struct cw_follower *f, struct want *w, struct cw_error *err)
 	f->has_gone = true;
 	free_want(f, w);
 	return 0;
+}
+
+static uint64_t
+bytes_taken(const struct want *w)
+{
+	return w->is_plain ? w->at : cw_staging_at(w->writer);
+}
+
+static int
+take_bytes(struct cw_follower *f, struct want *w, const uint8_t *bytes,
+    size_t len, struct cw_error *err)
+{
+	if (!w->is_plain)
+		return cw_staging_write(w->writer, bytes, len, err);
+	if (len > w->size - w->at)
+		return cw_error_set(err, CW_ERR_FORMAT,
+		    "a content of %llu bytes got more than that from the "
+		    "peer",
+		    (unsigned long long)w->size);
+	w->at += len;
+	return cw_intake_write(f->intake, w->writer, bytes, len, err);
 }
 
 int
@@ -341,12 +378,12 @@ follower_data(struct cw_follower *f, struct cw_wire_reader *reader,
 	if (cw_wire_content(reader, data->coding, &data->payload,
 		CW_WIRE_PAYLOAD_MAX, &bytes, &len, err) < 0)
 		return -1;
-	if (cw_staging_at(w->writer) != data->offset)
+	if (bytes_taken(w) != data->offset)
 		return cw_error_set(err, CW_ERR_FORMAT,
 		    "the peer sent byte %llu of a content where %llu was due",
 		    (unsigned long long)data->offset,
-		    (unsigned long long)cw_staging_at(w->writer));
-	if (cw_staging_write(w->writer, bytes, len, err) < 0)
+		    (unsigned long long)bytes_taken(w));
+	if (take_bytes(f, w, bytes, len, err) < 0)
 		return -1;
 	/* What came in its place need not be copied. */
 	while (w->chunks != NULL && w->chunk_at < w->chunk_count &&

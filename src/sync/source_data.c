@@ -1,8 +1,9 @@
 /*
  * Contents: what the replica wants, by digest, from wherever the catalog has
- * it now.  Each is hashed while it is sent, from its first byte, so that what
- * the replica has of it is compared as well, and a file that changed under our
- * hands is never taken for the one that was wanted.
+ * it now.  Where the replica has the beginning of it, that is hashed and
+ * compared.  Whether all of it is what was wanted the replica finds out by its
+ * digest; we only look whether the file was written to since the catalog
+ * knows it.
  */
 #include "sync/source_impl.h"
 
@@ -137,7 +138,25 @@ struct finding {
 	const struct item *item;
 	struct cw_error *err;
 	int fd;
+	struct stat st;
+	bool is_as_known; /* st is what the catalog has */
 };
+
+static int64_t
+ns(const struct timespec *t)
+{
+	return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
+}
+
+static void
+look_at(struct finding *f, const struct cw_entry *e)
+{
+	f->is_as_known = fstat(f->fd, &f->st) == 0 && e->ino != 0 &&
+			 (uint64_t)f->st.st_ino == e->ino &&
+			 (uint64_t)f->st.st_size == e->size &&
+			 ns(&f->st.st_mtim) == e->mtime_ns &&
+			 ns(&f->st.st_ctim) == e->ctime_ns;
+}
 
 static int
 try_entry(void *arg, const struct cw_entry *e)
@@ -152,6 +171,8 @@ try_entry(void *arg, const struct cw_entry *e)
 	if (cw_catalog_dir_path(f->s->catalog, e->dir, &path, &len, f->err) < 0)
 		return -1;
 	got = source_open(f->s, path, len, e, &f->fd, f->err);
+	if (got == 0)
+		look_at(f, e);
 	return got == 0 ? 1 : got < 0 ? -1 : 0;
 }
 
@@ -333,7 +354,9 @@ begin_item(struct cw_sync_source *s, struct cw_error *err)
 		g->at = g->ranges[0].offset;
 		return 1;
 	}
-	g->sha = cw_sha256_new();
+	g->known = f.st;
+	if (g->item.offset > 0 || !f.is_as_known)
+		g->sha = cw_sha256_new();
 	if (g->item.offset > 0 && hash_prefix(s, &is_same, err) < 0)
 		return -1;
 	if (g->item.chunks && !is_same) {
@@ -383,6 +406,22 @@ send_range(struct cw_sync_source *s, struct cw_error *err)
 	return ret < 0 ? -1 : 1;
 }
 
+/* All of it was read: did it change since it was catalogued? */
+static bool
+is_what_was_wanted(struct sending *g)
+{
+	uint8_t digest[CW_SHA256_SIZE];
+	struct stat st;
+
+	if (g->sha == NULL)
+		return fstat(g->fd, &st) == 0 &&
+		       st.st_size == g->known.st_size &&
+		       ns(&st.st_mtim) == ns(&g->known.st_mtim) &&
+		       ns(&st.st_ctim) == ns(&g->known.st_ctim);
+	cw_sha256_final(g->sha, digest);
+	return memcmp(digest, g->item.digest, sizeof(digest)) == 0;
+}
+
 static int
 send_piece(struct cw_sync_source *s, struct cw_error *err)
 {
@@ -390,7 +429,6 @@ send_piece(struct cw_sync_source *s, struct cw_error *err)
 	uint64_t from = g->at;
 	size_t want = PIECE_SIZE, got = 0;
 	struct item item = g->item;
-	uint8_t digest[CW_SHA256_SIZE];
 	bool is_last;
 	int ret;
 
@@ -401,14 +439,15 @@ send_piece(struct cw_sync_source *s, struct cw_error *err)
 		end_sending(s);
 		return send_gone(s, &item, err) < 0 ? -1 : 1;
 	}
-	cw_sha256_update(g->sha, s->buf, got);
+	if (g->sha != NULL)
+		cw_sha256_update(g->sha, s->buf, got);
 	g->at += got;
 	is_last = g->at == item.size;
 	if (is_last) {
-		cw_sha256_final(g->sha, digest);
+		bool is_wanted = is_what_was_wanted(g);
+
 		end_sending(s);
-		/* It changed since it was catalogued. */
-		if (memcmp(digest, item.digest, sizeof(digest)) != 0)
+		if (!is_wanted)
 			return send_gone(s, &item, err) < 0 ? -1 : 1;
 	}
 	ret = send_data(s, &item, from, s->buf, got, is_last, false, err);

@@ -12,6 +12,8 @@
 #include "sync/rows.h"
 #include "sync/source.h"
 
+#include <sys/stat.h>
+
 /* A replica may have this many wants open; ours keeps well below. */
 #define ITEMS_MAX 16384u
 #define PATHS_MAX (32u << 20) /* bytes of directories that wait to be listed   \
@@ -36,7 +38,9 @@ struct sending {
 	struct item item;
 	uint64_t at;	       /* next byte to read */
 	uint64_t send_from;    /* bytes before it are only hashed */
-	struct cw_sha256 *sha; /* NULL: ranges, checked by who wants them */
+	/* NULL: ranges, checked by who wants them; or known is enough. */
+	struct cw_sha256 *sha;
+	struct stat known; /* when it was begun */
 	struct range *ranges;
 	size_t range_count, range_at;
 };
