@@ -79,10 +79,22 @@ identity_new(size_t room)
 struct cw_age_identity *
 cw_age_identity_generate(void)
 {
+	uint8_t *scalar = cw_secret_alloc(CW_AGE_KEY);
+	struct cw_age_identity *id;
+
+	cw_random_secret(scalar, CW_AGE_KEY);
+	id = cw_age_identity_from_scalar(scalar);
+	cw_secret_free(scalar);
+	return id;
+}
+
+struct cw_age_identity *
+cw_age_identity_from_scalar(const uint8_t scalar[CW_AGE_KEY])
+{
 	struct cw_age_identity *id = identity_new(1);
 
 	id->count = 1;
-	cw_random_secret(id->keys[0].scalar, CW_AGE_KEY);
+	memcpy(id->keys[0].scalar, scalar, CW_AGE_KEY);
 	/* The base point is of prime order, so this cannot be zero. */
 	(void)cw_age_x25519(id->keys[0].scalar, NULL, id->keys[0].point);
 	return id;

@@ -37,6 +37,8 @@ struct cw_age_identity;
 
 /* A fresh key.  Never NULL; free it with cw_age_identity_free. */
 struct cw_age_identity *cw_age_identity_generate(void);
+/* The key of a scalar that was kept in another way (shares). */
+struct cw_age_identity *cw_age_identity_from_scalar(const uint8_t scalar[32]);
 
 /*
  * Reads a key file: lines of AGE-SECRET-KEY-1..., empty lines and comments

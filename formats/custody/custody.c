@@ -1,6 +1,7 @@
 #include "formats/custody/custody.h"
 
 #include "base/bytes.h"
+#include "base/percent.h"
 #include "base/crypto.h"
 #include "base/text.h"
 #include "formats/manifest/lines.h"
@@ -53,48 +54,17 @@ cw_custody_free(struct cw_custody *log)
 	*log = (struct cw_custody)CW_CUSTODY_INIT;
 }
 
-/* Whether a byte of a note stands for itself. */
-static bool
-is_plain(char c)
-{
-	return c >= ' ' && c <= '~' && c != '%';
-}
-
-static void
-put_note(struct cw_buf *buf, const char *note)
-{
-	for (; *note != '\0'; note++) {
-		if (is_plain(*note))
-			cw_buf_append(buf, note, 1);
-		else
-			cw_buf_printf(buf, "%%%02x", (unsigned char)*note);
-	}
-}
-
-/* One text for each note: what is plain may not come escaped. */
 static bool
 parse_note(const char *text, size_t len, char note[CW_CUSTODY_NOTE_MAX + 1])
 {
-	size_t n = 0;
+	char *bytes = cw_percent_take(text, len, true);
+	size_t n = bytes == NULL ? 0 : strlen(bytes);
+	bool is_note = bytes != NULL && n <= CW_CUSTODY_NOTE_MAX;
 
-	for (size_t i = 0; i < len; i++) {
-		uint8_t byte = (uint8_t)text[i];
-
-		if (text[i] == '%') {
-			if (len - i < 3 ||
-			    !cw_hex_decode(text + i + 1, 2, &byte, 1) ||
-			    byte == 0 || is_plain((char)byte))
-				return false;
-			i += 2;
-		} else if (!is_plain(text[i])) {
-			return false;
-		}
-		if (n == CW_CUSTODY_NOTE_MAX)
-			return false;
-		note[n++] = (char)byte;
-	}
-	note[n] = '\0';
-	return true;
+	if (is_note)
+		memcpy(note, bytes, n + 1);
+	free(bytes);
+	return is_note;
 }
 
 /* What a signature is over: the domain, then the line up to its last space. */
@@ -335,7 +305,7 @@ put_event(const struct cw_custody_event *event, size_t sequence,
 	cw_time_format(event->time, time);
 	cw_buf_printf(&line, "%zu %s %s %s %s %s ", sequence, hash, time,
 	    kinds[event->kind], event->site, key);
-	put_note(&line, event->note);
+	cw_percent_put(&line, event->note, true);
 	signed_bytes(&message, (const char *)line.data, line.len);
 	if (cw_ed25519_sign(secret, message.data, message.len, sig, err) < 0)
 		goto out;

@@ -80,6 +80,29 @@ cw_lines_version(struct cw_lines *lines, const char *key, struct cw_error *err)
 }
 
 int
+cw_lines_prefix(
+    struct cw_lines *lines, const char *prefix, struct cw_error *err)
+{
+	size_t prefix_len = strlen(prefix), len;
+	const char *word;
+	uint64_t version;
+
+	if (cw_lines_word(lines, &word, &len, err) < 0)
+		return -1;
+	if (len <= prefix_len || memcmp(word, prefix, prefix_len) != 0 ||
+	    !cw_decimal_parse(
+		word + prefix_len, len - prefix_len, UINT32_MAX, &version))
+		return cw_error_set(err, CW_ERR_FORMAT,
+		    "not a %s: it does not begin with \"%s1 \"", lines->what,
+		    prefix);
+	if (version != 1)
+		return cw_error_set(err, CW_ERR_UNSUPPORTED,
+		    "%s is of version %llu, expected 1", lines->what,
+		    (unsigned long long)version);
+	return 0;
+}
+
+int
 cw_lines_number(struct cw_lines *lines, const char *key, uint64_t min,
     uint64_t max, uint64_t *out, struct cw_error *err)
 {

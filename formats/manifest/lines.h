@@ -39,6 +39,13 @@ int cw_lines_take(
 int cw_lines_version(
     struct cw_lines *lines, const char *key, struct cw_error *err);
 
+/*
+ * Takes "PREFIX1 ", as a line that stands alone begins.  Another number is
+ * CW_ERR_UNSUPPORTED, anything else "not a WHAT".
+ */
+int cw_lines_prefix(
+    struct cw_lines *lines, const char *prefix, struct cw_error *err);
+
 /* Takes "key N" with min <= N <= max. */
 int cw_lines_number(struct cw_lines *lines, const char *key, uint64_t min,
     uint64_t max, uint64_t *out, struct cw_error *err);

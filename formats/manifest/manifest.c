@@ -4,6 +4,7 @@
 #include "base/crypto.h"
 #include "base/text.h"
 #include "formats/manifest/lines.h"
+#include "formats/manifest/sections.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@ void
 cw_manifest_free(struct cw_manifest *m)
 {
 	free(m->files);
+	cw_sections_free(m);
 	*m = (struct cw_manifest)CW_MANIFEST_INIT;
 }
 
@@ -157,6 +159,12 @@ check_fields(
 	    m->epoch > CW_MANIFEST_COUNTER_MAX || m->base > m->generation)
 		return cw_error_set(err, code,
 		    "manifest: generation, base or epoch out of range");
+	if (m->revision == 0)
+		return cw_error_set(
+		    err, code, "manifest: revision 0, expected 1 or more");
+	if (m->is_final && !m->has_catalog)
+		return cw_error_set(
+		    err, code, "manifest: a final one names its catalog");
 	if (m->recipient_count == 0 ||
 	    m->recipient_count > CW_MANIFEST_RECIPIENTS_MAX)
 		return cw_error_set(err, code,
@@ -210,6 +218,11 @@ put_head(const struct cw_manifest *m, const char *time, struct cw_buf *buf)
 	put_number(buf, "base", m->base);
 	put_number(buf, "epoch", m->epoch);
 	cw_buf_printf(buf, "time %s\n", time);
+	put_number(buf, "revision", m->revision);
+	if (m->has_catalog)
+		put_hex(buf, "catalog", m->catalog, sizeof(m->catalog));
+	else
+		cw_buf_text(buf, "catalog -\n");
 	put_hex(buf, "signer", m->signer, sizeof(m->signer));
 	put_number(buf, "recipients", m->recipient_count);
 	for (uint32_t i = 0; i < m->recipient_count; i++)
@@ -219,6 +232,7 @@ put_head(const struct cw_manifest *m, const char *time, struct cw_buf *buf)
 	put_number(buf, "survive-media", m->survive_media);
 	put_number(buf, "media", m->media);
 	cw_buf_printf(buf, "state %s\n", m->is_final ? "final" : "open");
+	cw_sections_encode(m, buf);
 	put_number(buf, "files", m->file_count);
 }
 
@@ -258,7 +272,8 @@ cw_manifest_encode(
 	size_t start = buf->len;
 	int64_t again;
 
-	if (check_fields(m, CW_ERR_USAGE, err) < 0 || order(m, err) < 0)
+	if (check_fields(m, CW_ERR_USAGE, err) < 0 ||
+	    cw_sections_check(m, CW_ERR_USAGE, err) < 0 || order(m, err) < 0)
 		return -1;
 	cw_time_format(m->time, time);
 	if (!cw_time_parse(time, strlen(time), &again) || again != m->time)
@@ -278,6 +293,22 @@ cw_manifest_encode(
 		return cw_error_set(err, CW_ERR_USAGE,
 		    "manifest is over %u bytes", CW_MANIFEST_TEXT_MAX);
 	}
+	return 0;
+}
+
+static int
+take_catalog(
+    struct cw_lines *lines, struct cw_manifest *m, struct cw_error *err)
+{
+	if (cw_lines_take(lines, "catalog", err) < 0)
+		return -1;
+	if (lines->value_len == 1 && lines->value[0] == '-')
+		return 0;
+	if (!cw_hex_decode(
+		lines->value, lines->value_len, m->catalog, sizeof(m->catalog)))
+		return cw_lines_error(
+		    lines, err, "expected a SHA-256 in hexadecimal or \"-\"");
+	m->has_catalog = true;
 	return 0;
 }
 
@@ -339,7 +370,7 @@ static int
 take_head(struct cw_lines *lines, struct cw_manifest *m, uint64_t *count,
     struct cw_error *err)
 {
-	uint64_t survive, media;
+	uint64_t revision, survive, media;
 
 	if (cw_lines_version(lines, "causeway-manifest", err) < 0 ||
 	    cw_lines_hex(lines, "seed", m->seed_id, sizeof(m->seed_id), err) <
@@ -353,6 +384,9 @@ take_head(struct cw_lines *lines, struct cw_manifest *m, uint64_t *count,
 	    cw_lines_number(lines, "epoch", 0, CW_MANIFEST_COUNTER_MAX,
 		&m->epoch, err) < 0 ||
 	    cw_lines_time(lines, "time", &m->time, err) < 0 ||
+	    cw_lines_number(lines, "revision", 1, UINT32_MAX, &revision, err) <
+		0 ||
+	    take_catalog(lines, m, err) < 0 ||
 	    cw_lines_hex(lines, "signer", m->signer, sizeof(m->signer), err) <
 		0 ||
 	    take_recipients(lines, m, err) < 0 ||
@@ -363,13 +397,16 @@ take_head(struct cw_lines *lines, struct cw_manifest *m, uint64_t *count,
 		&survive, err) < 0 ||
 	    cw_lines_number(
 		lines, "media", 0, CW_MANIFEST_MEDIA_MAX, &media, err) < 0 ||
-	    take_state(lines, m, err) < 0 ||
-	    cw_lines_number(
-		lines, "files", 0, CW_MANIFEST_FILES_MAX, count, err) < 0)
+	    take_state(lines, m, err) < 0)
 		return -1;
+	m->revision = (uint32_t)revision;
 	m->survive_media = (uint32_t)survive;
 	m->media = (uint32_t)media;
-	return check_fields(m, CW_ERR_FORMAT, err);
+	if (check_fields(m, CW_ERR_FORMAT, err) < 0 ||
+	    cw_sections_decode(lines, m, err) < 0)
+		return -1;
+	return cw_lines_number(
+	    lines, "files", 0, CW_MANIFEST_FILES_MAX, count, err);
 }
 
 static int

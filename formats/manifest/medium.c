@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "base/text.h"
 #include "formats/manifest/lines.h"
+#include "formats/manifest/manifest.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -7,10 +7,12 @@
 
 #include "base/buf.h"
 #include "base/error.h"
-#include "formats/manifest/manifest.h"
 
 #include <stddef.h>
 #include <stdint.h>
+
+#define CW_SEED_ID_SIZE	      8u
+#define CW_MANIFEST_MEDIA_MAX 9999u
 
 #define CW_MEDIUM_LABEL_MAX 64u
 #define CW_MEDIUM_UUID_MAX  64u

@@ -216,6 +216,14 @@ check_hello(const Cw__Hello *m, struct cw_error *err)
 		if (check_store(m->stores[i], err) < 0)
 			return -1;
 	}
+	if (most(err, "count of receipts", m->n_receipts,
+		CW_WIRE_RECEIPTS_MAX) < 0)
+		return -1;
+	for (size_t i = 0; i < m->n_receipts; i++) {
+		if (most(err, "size of a receipt", m->receipts[i].len,
+			CW_WIRE_RECEIPT_MAX) < 0)
+			return -1;
+	}
 	return 0;
 }
 

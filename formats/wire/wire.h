@@ -57,6 +57,8 @@ enum cw_frame_type {
 #define CW_WIRE_RECORD_MAX   4096u   /* bytes of an epoch's record */
 #define CW_WIRE_ROOTS_MAX    256u
 #define CW_WIRE_FEATURES_MAX 64u
+#define CW_WIRE_RECEIPTS_MAX 8u      /* of a HELLO */
+#define CW_WIRE_RECEIPT_MAX  1024u   /* bytes of each */
 #define CW_WIRE_WORD_MAX     64u     /* feature, store, root, kind, key, code */
 #define CW_WIRE_TEXT_MAX     1024u   /* bytes of a sentence */
 #define CW_WIRE_PATH_MAX     32768u
