@@ -15,10 +15,8 @@
 #include <unistd.h>
 
 #define BUFFER (2u << 20)
-#define ALIGN  4096u  /* serves disks of 512 and of 4096 byte sectors */
-#define BLOCK  65536u /* how exactly damage is named */
-/* Blocks that are remembered: 4 GiB of file in 512 KiB of memory. */
-#define BLOCKS_MAX 65536u
+#define ALIGN  4096u /* serves disks of 512 and of 4096 byte sectors */
+#define BLOCK  CW_DURABLE_BLOCK
 /* Through the page cache: dirty bytes that may pile up before we wait. */
 #define DIRTY_MAX (32u << 20)
 
@@ -48,7 +46,7 @@ struct cw_durable {
 	uint64_t written;
 	struct cw_sha256 *sha256;
 	struct cw_xxh *xxh;
-	uint64_t *blocks; /* the first 64 bits of each block's XXH3 */
+	uint8_t (*blocks)[CW_XXH_SIZE];
 	size_t block_count, block_cap;
 
 	bool is_proven;
@@ -66,17 +64,6 @@ fail(const struct cw_durable *d, const char *what, struct cw_error *err)
 	return -1;
 }
 
-static uint64_t
-block_digest(const uint8_t *data, size_t len)
-{
-	uint8_t xxh[CW_XXH_SIZE];
-	uint64_t digest;
-
-	cw_xxh(data, len, xxh);
-	memcpy(&digest, xxh, sizeof(digest));
-	return digest;
-}
-
 /*
  * Hashes a buffer, whose offset in the file is a multiple of BLOCK, in pieces
  * that stay in the core's cache from one hash to the next.
@@ -89,15 +76,13 @@ digest(struct cw_durable *d, const uint8_t *data, size_t len)
 
 		cw_sha256_update(d->sha256, data + at, n);
 		cw_xxh_update(d->xxh, data + at, n);
-		if (d->block_count == BLOCKS_MAX)
-			continue;
 		if (d->block_count == d->block_cap) {
 			d->block_cap =
 			    d->block_cap == 0 ? 64 : 2 * d->block_cap;
 			d->blocks = cw_reallocarray(
 			    d->blocks, d->block_cap, sizeof(*d->blocks));
 		}
-		d->blocks[d->block_count++] = block_digest(data + at, n);
+		cw_xxh(data + at, n, d->blocks[d->block_count++]);
 	}
 }
 
@@ -430,16 +415,18 @@ read_back(struct cw_durable *d, int *fd, uint64_t offset, size_t *got,
 	return 0;
 }
 
-/* The first offset at which a buffer differs; len if none does, or unknown. */
+/* The first offset at which a buffer differs; len if none does. */
 static size_t
 first_bad(const struct cw_durable *d, uint64_t offset, size_t len)
 {
 	for (size_t at = 0; at < len; at += BLOCK) {
 		uint64_t index = (offset + at) / BLOCK;
 		size_t n = len - at < BLOCK ? len - at : BLOCK;
+		uint8_t xxh[CW_XXH_SIZE];
 
-		if (index < d->block_count &&
-		    d->blocks[index] != block_digest(d->buffer[0] + at, n))
+		cw_xxh(d->buffer[0] + at, n, xxh);
+		if (index >= d->block_count ||
+		    memcmp(d->blocks[index], xxh, sizeof(xxh)) != 0)
 			return at;
 	}
 	return len;
@@ -456,10 +443,9 @@ differs(const struct cw_durable *d, uint64_t offset, struct cw_error *err)
 
 /* Reads the file from the device and compares it with what was written. */
 static int
-prove(struct cw_durable *d, const struct cw_durable_result *result,
-    struct cw_error *err)
+prove(struct cw_durable *d, cw_durable_each *each, void *arg,
+    const struct cw_durable_result *result, struct cw_error *err)
 {
-	uint8_t xxh[CW_XXH_SIZE];
 	uint64_t offset = 0;
 	int fd, ret = -1;
 
@@ -483,19 +469,12 @@ prove(struct cw_durable *d, const struct cw_durable_result *result,
 			differs(d, offset + bad, err);
 			goto out;
 		}
-		/* The blocks are proof enough, where all are remembered. */
-		if (d->block_count == BLOCKS_MAX)
-			cw_xxh_update(d->xxh, d->buffer[0], got);
+		if (each != NULL)
+			each(arg, offset, d->buffer[0], got);
 		offset += got;
 	}
-	cw_xxh_final(d->xxh, xxh);
 	if (offset != result->size) {
 		differs(d, offset, err);
-		goto out;
-	}
-	if (d->block_count == BLOCKS_MAX &&
-	    memcmp(xxh, result->xxh, CW_XXH_SIZE) != 0) {
-		differs(d, (uint64_t)d->block_count * BLOCK, err);
 		goto out;
 	}
 	ret = 0;
@@ -505,8 +484,8 @@ out:
 }
 
 static int
-settle(struct cw_durable *d, struct cw_durable_result *result,
-    struct cw_error *err)
+settle(struct cw_durable *d, cw_durable_each *each, void *arg,
+    struct cw_durable_result *result, struct cw_error *err)
 {
 	if (stop_writer(d, err) < 0)
 		return -1;
@@ -518,6 +497,8 @@ settle(struct cw_durable *d, struct cw_durable_result *result,
 	result->size = d->written;
 	cw_sha256_final(d->sha256, result->sha256);
 	cw_xxh_final(d->xxh, result->xxh);
+	result->blocks = d->blocks;
+	result->block_count = d->block_count;
 
 	/* Gives back what was allocated beyond the end. */
 	if (d->allocated > d->written &&
@@ -525,7 +506,7 @@ settle(struct cw_durable *d, struct cw_durable_result *result,
 		return fail(d, "cut it to its size", err);
 	if (fsync(d->fd) < 0)
 		return fail(d, "sync it to the medium", err);
-	return prove(d, result, err);
+	return prove(d, each, arg, result, err);
 }
 
 /* Data, then name, then directory. */
@@ -551,8 +532,7 @@ abandon(struct cw_durable *d)
 }
 
 int
-cw_durable_rename(
-    struct cw_durable *d, const char *name, struct cw_error *err)
+cw_durable_rename(struct cw_durable *d, const char *name, struct cw_error *err)
 {
 	char *tmp = cw_asprintf("%s.tmp", name);
 
@@ -569,12 +549,15 @@ cw_durable_rename(
 }
 
 int
-cw_durable_prove(struct cw_durable *d, struct cw_durable_result *result,
-    struct cw_error *err)
+cw_durable_prove(struct cw_durable *d, cw_durable_each *each, void *arg,
+    struct cw_durable_result *result, struct cw_error *err)
 {
-	if (settle(d, &d->proven, err) < 0)
+	if (settle(d, each, arg, &d->proven, err) < 0)
 		return abandon(d);
 	d->is_proven = true;
+	free(d->buffer[0]);
+	free(d->buffer[1]);
+	d->buffer[0] = d->buffer[1] = NULL;
 	*result = d->proven;
 	return 0;
 }
@@ -583,7 +566,7 @@ int
 cw_durable_finish(struct cw_durable *d, struct cw_durable_result *result,
     struct cw_error *err)
 {
-	if (!d->is_proven && cw_durable_prove(d, result, err) < 0)
+	if (!d->is_proven && cw_durable_prove(d, NULL, NULL, result, err) < 0)
 		return -1;
 	*result = d->proven;
 	if (give_name(d, err) < 0)

@@ -11,7 +11,8 @@
  * Hashing and writing run in a thread of the file's own, past the page cache
  * where the filesystem allows that: it saves the kernel's copy and the flood
  * at the sync (of 1.6 GB in two files at once: 0.3 s of system time instead
- * of 1.0, measured).  Each file holds about 4 MiB of memory, however large.
+ * of 1.0, measured).  Each file holds about 4 MiB of memory, and 16 bytes for
+ * each 64 KiB that were written.
  */
 #ifndef CW_MEDIA_DURABLE_H
 #define CW_MEDIA_DURABLE_H
@@ -24,11 +25,26 @@
 
 struct cw_durable;
 
+#define CW_DURABLE_BLOCK 65536u /* bytes */
+
 struct cw_durable_result {
 	uint64_t size; /* bytes */
 	uint8_t sha256[CW_SHA256_SIZE];
 	uint8_t xxh[CW_XXH_SIZE];
+	/*
+	 * XXH3-128 of each CW_DURABLE_BLOCK of the file, the last of which may
+	 * be short.  They are the cw_durable's, and alive until it is freed.
+	 */
+	uint8_t (*blocks)[CW_XXH_SIZE];
+	size_t block_count;
 };
+
+/*
+ * Told, in order, of all that was read back and is as it was written, in
+ * pieces whose len is a multiple of CW_DURABLE_BLOCK but for the last.
+ */
+typedef void cw_durable_each(
+    void *arg, uint64_t offset, const uint8_t *data, size_t len);
 
 /*
  * Begins a file of mode 0644 in the directory dirfd, which need not
@@ -57,9 +73,11 @@ int cw_durable_rename(
  * The first half of finish: all but the name.  The caller can write down what
  * the file is before it appears; what is then found under NAME or NAME.tmp,
  * of that size, is this file and no other.
+ *
+ * each may be NULL.  What it was told counts only if this returns 0.
  */
-int cw_durable_prove(struct cw_durable *d, struct cw_durable_result *result,
-    struct cw_error *err);
+int cw_durable_prove(struct cw_durable *d, cw_durable_each *each, void *arg,
+    struct cw_durable_result *result, struct cw_error *err);
 
 /*
  * Syncs, drops the file from the page cache, reads it back from the device,

@@ -155,9 +155,33 @@ guess_number(const struct cw_set *set, int dirfd)
 	return best;
 }
 
-/* Finds out which medium of the set it is. */
-static void
-load_medium(struct cw_set *set, size_t index)
+/* Which medium a text says it is, if a manifest of this seed listed it so. */
+static uint32_t
+former_number(const struct cw_set *set, const struct cw_signed *seen,
+    const struct cw_twice *t)
+{
+	for (int i = 0; i < 2; i++) {
+		uint8_t sha256[CW_SHA256_SIZE];
+		struct cw_medium is;
+
+		if (!t->has[i] ||
+		    cw_medium_decode((const char *)t->text[i].data,
+			t->text[i].len, &is, NULL) < 0 ||
+		    memcmp(is.seed_id, set->seed_id, CW_SEED_ID_SIZE) != 0)
+			continue;
+		cw_sha256(t->text[i].data, t->text[i].len, sha256);
+		if (cw_signed_knows_medium(seen, is.number, sha256))
+			return is.number;
+	}
+	return 0;
+}
+
+/*
+ * Finds out which medium of the set it is.  False if it was one of it, and
+ * another one is by now.
+ */
+static bool
+load_medium(struct cw_set *set, size_t index, const struct cw_signed *seen)
 {
 	struct cw_set_medium *medium = &set->media[index];
 	struct cw_medium read[2];
@@ -174,15 +198,52 @@ load_medium(struct cw_set *set, size_t index)
 		    memcmp(read[i].seed_id, set->seed_id, CW_SEED_ID_SIZE) ==
 			0 &&
 		    is_listed(set, read[i].number, CW_SET_MEDIUM, &t.text[i]);
+	if (!is_good[0] && !is_good[1]) {
+		medium->number = guess_number(set, medium->dirfd);
+		/*
+		 * A disk that was lost, made again, and found: nothing on it
+		 * counts, and nothing is wrong with it.
+		 */
+		if (set->is_trusted && medium->number == 0 &&
+		    former_number(set, seen, &t) != 0) {
+			cw_twice_free(&t);
+			return false;
+		}
+	}
 	good = judge(set, index, &t, is_good);
 	if (good >= 0) {
 		medium->has_medium = true;
 		medium->medium = read[good];
 		medium->number = read[good].number;
-	} else {
-		medium->number = guess_number(set, medium->dirfd);
 	}
 	cw_twice_free(&t);
+	return true;
+}
+
+/* Takes a medium out of the set, with what was said of it. */
+static void
+leave_out(struct cw_set *set, size_t index)
+{
+	struct cw_set_medium *m = &set->media[index];
+	size_t kept = 0;
+
+	set->replaced = cw_reallocarray(
+	    set->replaced, set->replaced_count + 1, sizeof(*set->replaced));
+	set->replaced[set->replaced_count++] = m->path;
+	cw_close(&m->dirfd);
+	memmove(m, m + 1, (--set->count - index) * sizeof(*m));
+	for (size_t i = 0; i < set->fault_count; i++) {
+		struct cw_set_fault *f = &set->faults[i];
+
+		if (f->medium == index) {
+			free(f->message);
+			continue;
+		}
+		if (f->medium > index)
+			f->medium--;
+		set->faults[kept++] = *f;
+	}
+	set->fault_count = kept;
 }
 
 static void
@@ -292,44 +353,125 @@ out:
 	return ret;
 }
 
+static int
+no_manifest(const struct cw_set *set, const struct cw_signed *seen,
+    struct cw_error *err)
+{
+	if (seen->has_file && set->fault_count > 0)
+		return cw_error_set(
+		    err, CW_ERR_UNTRUSTED, "%s", set->faults[0].message);
+	return cw_error_set(err, CW_ERR_MISSING,
+	    "seed %s in %s has no manifest: it was not sealed to the end; run "
+	    "`causeway seed` again at the active site",
+	    set->seed_text, set->media[0].path);
+}
+
+int
+cw_set_open_from(const struct cw_set_source *source, struct cw_set **out,
+    struct cw_error *err)
+{
+	struct cw_signed seen = {
+	    .signers = source->signers, .signer_count = source->signer_count};
+	const char *seed = source->seed;
+	char id[CW_SEED_ID_TEXT];
+	struct cw_set *set;
+	int ret = -1;
+
+	*out = NULL;
+	set = cw_calloc(1, sizeof(*set));
+	set->manifest = (struct cw_manifest)CW_MANIFEST_INIT;
+	if (check_dirs(source->dir_count, seed, set->seed_id, err) < 0)
+		goto out;
+	if (source->manifest != NULL) {
+		if (cw_signed_load_file(
+			set, source->manifest, seed != NULL, &seen, err) < 0)
+			goto out;
+		cw_hex_encode(set->seed_id, CW_SEED_ID_SIZE, id);
+		seed = id;
+	}
+	if (find_seed(set, source->dirs, source->dir_count, seed, err) < 0)
+		goto out;
+	for (size_t i = 0; i < set->count; i++)
+		cw_signed_load(set, i, &seen);
+	if (!seen.has_manifest) {
+		no_manifest(set, &seen, err);
+		goto out;
+	}
+	for (size_t i = 0; i < set->count;) {
+		if (!load_medium(set, i, &seen)) {
+			leave_out(set, i);
+			continue;
+		}
+		load_checksums(set, i);
+		i++;
+	}
+	if (set->count == 0) {
+		cw_error_set(err, CW_ERR_MISSING,
+		    "%s is no medium of seed %s any more: another one was made "
+		    "in its place",
+		    set->replaced[0], set->seed_text);
+		goto out;
+	}
+	*out = set;
+	ret = 0;
+out:
+	cw_signed_free(&seen);
+	if (ret < 0)
+		cw_set_free(set);
+	return ret;
+}
+
 int
 cw_set_open(const char *const *dirs, size_t dir_count, const char *seed,
     const struct cw_set_signer *signers, size_t signer_count,
     struct cw_set **out, struct cw_error *err)
 {
-	struct cw_signed seen = {
-	    .signers = signers, .signer_count = signer_count};
-	struct cw_set *set;
+	struct cw_set_source source = {
+	    .dirs = dirs,
+	    .dir_count = dir_count,
+	    .seed = seed,
+	    .signers = signers,
+	    .signer_count = signer_count,
+	};
 
-	*out = NULL;
-	set = cw_calloc(1, sizeof(*set));
-	set->manifest = (struct cw_manifest)CW_MANIFEST_INIT;
-	if (check_dirs(dir_count, seed, set->seed_id, err) < 0 ||
-	    find_seed(set, dirs, dir_count, seed, err) < 0)
-		goto fail;
-	for (size_t i = 0; i < set->count; i++)
-		cw_signed_load(set, i, &seen);
-	if (!seen.has_manifest) {
-		if (seen.has_file && set->fault_count > 0)
-			cw_error_set(err, CW_ERR_UNTRUSTED, "%s",
-			    set->faults[0].message);
-		else
-			cw_error_set(err, CW_ERR_MISSING,
-			    "seed %s in %s has no manifest: it was not sealed "
-			    "to the end; run `causeway seed` again at the "
-			    "active site",
-			    set->seed_text, set->media[0].path);
-		goto fail;
+	return cw_set_open_from(&source, out, err);
+}
+
+/* Whether a medium's line of the catalog has the governing digest. */
+static bool
+lists_catalog(const struct cw_manifest *m, uint32_t number)
+{
+	const struct cw_manifest_file *file =
+	    cw_manifest_find(m, number, CW_SET_CATALOG);
+
+	return m->has_catalog && file != NULL &&
+	       memcmp(file->sha256, m->catalog, sizeof(m->catalog)) == 0;
+}
+
+bool
+cw_set_has_catalog(const struct cw_set *set, size_t medium)
+{
+	return set->media[medium].number != 0 &&
+	       lists_catalog(&set->manifest, set->media[medium].number);
+}
+
+size_t
+cw_set_catalog_media(const struct cw_set *set, uint32_t *numbers, size_t max)
+{
+	const struct cw_manifest *m = &set->manifest;
+	size_t count = 0;
+
+	for (size_t i = 0; i < m->file_count; i++) {
+		const struct cw_manifest_file *f = &m->files[i];
+
+		if (strcmp(f->name, CW_SET_CATALOG) != 0 ||
+		    !lists_catalog(m, f->medium))
+			continue;
+		if (count < max)
+			numbers[count] = f->medium;
+		count++;
 	}
-	for (size_t i = 0; i < set->count; i++) {
-		load_medium(set, i);
-		load_checksums(set, i);
-	}
-	*out = set;
-	return 0;
-fail:
-	cw_set_free(set);
-	return -1;
+	return count;
 }
 
 void
@@ -344,6 +486,9 @@ cw_set_free(struct cw_set *set)
 	}
 	for (size_t i = 0; i < set->fault_count; i++)
 		free(set->faults[i].message);
+	for (size_t i = 0; i < set->replaced_count; i++)
+		free(set->replaced[i]);
+	free(set->replaced);
 	free(set->media);
 	free(set->faults);
 	cw_manifest_free(&set->manifest);

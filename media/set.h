@@ -58,6 +58,13 @@ struct cw_set_medium {
 	char *path;	 /* of the seed's folder, for messages */
 	int dirfd;	 /* the seed's folder */
 	uint32_t number; /* from 1; 0 if nothing tells which medium it is */
+	/*
+	 * Of the manifest that lies on it, if a trusted key signed it, else 0.
+	 * Less than the governing one's is no fault: media that were closed
+	 * early keep the manifest they were closed with.
+	 */
+	uint32_t revision;
+	bool is_final;	 /* that manifest is the final one of its revision */
 	bool has_medium; /* medium is as the manifest lists it */
 	struct cw_medium medium;
 	bool has_checksums; /* checksums is as the manifest lists it */
@@ -86,9 +93,10 @@ struct cw_set {
 	size_t count;
 
 	/*
-	 * The manifest that governs: the last one of those that are signed by
-	 * a trusted key.  If none is, is_trusted is false, and it is what the
-	 * first medium with a readable one claims.
+	 * The manifest that governs: of those that are signed by a trusted
+	 * key (on media, or given as a file) the one with the greatest
+	 * revision.  If none is, is_trusted is false, and it is what the first
+	 * medium with a readable one claims.
 	 */
 	struct cw_manifest manifest;
 	uint8_t manifest_sha256[32];
@@ -99,6 +107,14 @@ struct cw_set {
 
 	struct cw_set_fault *faults; /* of the files that are there twice */
 	size_t fault_count;
+
+	/*
+	 * Folders that are left out (not in media): each was a medium of the
+	 * seed until another one was made in its place (`seed remake`), and
+	 * nothing that the governing manifest lists is on it.
+	 */
+	char **replaced;
+	size_t replaced_count;
 };
 
 /*
@@ -117,6 +133,38 @@ int cw_set_open(const char *const *dirs, size_t dir_count, const char *seed,
     const struct cw_set_signer *signers, size_t signer_count,
     struct cw_set **out, struct cw_error *err);
 void cw_set_free(struct cw_set *set); /* NULL is allowed */
+
+/*
+ * The same with a manifest that travelled by itself (by mail, by line), as
+ * `seed manifest` gives it: FILE, and its signature in FILE.minisig.  It
+ * counts like one more medium's; which seed is meant follows from it.
+ * CW_ERR_UNTRUSTED if no trusted key signed it, CW_ERR_MISSING if FILE or its
+ * signature is not there, CW_ERR_REFUSED if the seed given is another one.
+ */
+struct cw_set_source {
+	const char *const *dirs;
+	size_t dir_count;
+	const char *seed;     /* NULL: see cw_set_open */
+	const char *manifest; /* FILE; NULL: only what is on the media */
+	const struct cw_set_signer *signers;
+	size_t signer_count;
+};
+int cw_set_open_from(const struct cw_set_source *source, struct cw_set **out,
+    struct cw_error *err);
+
+/*
+ * Whether a medium that is here has, by the governing manifest, the governing
+ * catalog.  Media that were closed early have none, or (after a remake) an
+ * older one, which serves nobody.  Whether the file is whole, this does not
+ * tell.  False for all while the seed is open and has no catalog yet.
+ */
+bool cw_set_has_catalog(const struct cw_set *set, size_t medium);
+/*
+ * The numbers of media that have it, here or not, ascending, into numbers;
+ * returns how many there are, of which at most max are stored.
+ */
+size_t cw_set_catalog_media(
+    const struct cw_set *set, uint32_t *numbers, size_t max);
 
 /* The first medium of that number, or NULL if it is not here. */
 const struct cw_set_medium *cw_set_find(
