@@ -32,6 +32,14 @@ struct cw_apply_options {
 	 * STORE_DIR/diverged/EPOCH/ with its listing, instead of history.
 	 */
 	uint64_t diverged_epoch;
+	/*
+	 * Contents that lack do not stop it: their files come into the catalog
+	 * alone (what was there before goes to history), as those of a seed do
+	 * whose medium is missing.  result->lacking counts them, and whoever
+	 * asked for it must have noted beforehand that files are wanted
+	 * (cw_incoming_add_lacking finds them again).
+	 */
+	bool partial;
 	struct cw_progress *progress; /* items: changes; may be NULL */
 };
 
@@ -44,7 +52,8 @@ struct cw_apply_result {
 	uint64_t touched;    /* files and directories with new metadata only */
 	uint64_t copied;     /* contents copied within the tree or history */
 	uint64_t copied_bytes;
-	uint64_t missing; /* with CW_ERR_MISSING: contents that lack */
+	uint64_t missing; /* contents that lack; else CW_ERR_MISSING says so */
+	uint64_t lacking; /* files that stand in the catalog alone */
 };
 
 /*

@@ -89,9 +89,10 @@ put_row(struct apply *a, const struct row *row, int64_t dir, bool is_root,
     struct cw_error *err)
 {
 	struct cw_entry e = row->e;
-	struct stat st;
+	struct stat st = {0};
 
-	if (stat_row(a, row, &st, err) < 0)
+	is_root = is_root && row->plan != PLAN_LACKS;
+	if (row->plan != PLAN_LACKS && stat_row(a, row, &st, err) < 0)
 		return -1;
 	e.dir = dir;
 	e.ino = (uint64_t)st.st_ino;

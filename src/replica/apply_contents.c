@@ -217,6 +217,24 @@ apply_look_at_donors(struct apply *a, struct cw_error *err)
 	return got < 0 ? -1 : apply_each_row(a, 0, look_at_row, err);
 }
 
+/* Nobody has it: its files stand in the catalog alone. */
+static int
+leave_out(struct apply *a, const struct need *need, struct cw_error *err)
+{
+	sqlite3_stmt *st = db_stmt(&a->in->db, IN_LACKS_SET, err);
+
+	if (st == NULL)
+		return -1;
+	db_bind_bytes(st, 1, need->digest, CW_DIGEST_SIZE);
+	if (db_run(&a->in->db, st, err) < 0)
+		return -1;
+	a->result->lacking += (uint64_t)sqlite3_changes64(a->in->db.db);
+	if ((st = db_stmt(&a->in->db, IN_NEED_DROP, err)) == NULL)
+		return -1;
+	db_bind_bytes(st, 1, need->digest, CW_DIGEST_SIZE);
+	return db_run(&a->in->db, st, err);
+}
+
 /* What no donor has is copied from where it stays, or lacks. */
 int
 apply_find_contents(struct apply *a, struct cw_error *err)
@@ -244,6 +262,8 @@ apply_find_contents(struct apply *a, struct cw_error *err)
 		if (found < 0)
 			return -1;
 		a->result->missing += found == 0;
+		if (found == 0 && a->partial && leave_out(a, &need, err) < 0)
+			return -1;
 	}
 	return got;
 }

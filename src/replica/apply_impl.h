@@ -13,6 +13,7 @@ struct apply {
 	struct cw_apply_result *result;
 	struct cw_progress *progress;
 	struct cw_shelf shelf;
+	bool partial;
 
 	/* The last answers of apply_is_going and of the check of parents. */
 	int64_t going_dir;

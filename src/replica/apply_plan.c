@@ -318,7 +318,7 @@ apply_plan(struct apply *a, struct cw_error *err)
 		cw_incoming_rollback(in);
 		return -1;
 	}
-	if (a->result->missing > 0) {
+	if (a->result->missing > 0 && !a->partial) {
 		/* What was found damaged is remembered: it is wanted now. */
 		if (db_commit(&in->db, err) < 0)
 			return -1;

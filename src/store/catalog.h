@@ -79,7 +79,7 @@ int cw_catalog_open(const char *path, enum cw_catalog_mode mode,
 
 /*
  * Opens a catalog that came from media or a peer.  It is hostile even when it
- * is signed: read-only, no WAL, schema exactly that of its version (1 or 2; the
+ * is signed: read-only, no WAL, schema exactly that of its version (1 to 3; the
  * index of contents is none of it), SQLite's own structure and indexes
  * checked, no triggers or views, every row and the directory graph checked
  * (names, kinds, sizes, paths, no cycles, sums and counts).  Anything else is

@@ -12,7 +12,7 @@
 #include <sqlite3.h>
 
 #define CATALOG_APPLICATION_ID 0x43574159 /* "CWAY" */
-#define CATALOG_VERSION	       2
+#define CATALOG_VERSION	       3
 #define OWNERS_MAX	       (1 << 20)
 
 /* The statements that are worth keeping prepared. */
@@ -262,6 +262,14 @@ int catalog_meta_put(struct cw_catalog *c, const char *key, const void *blob,
 int catalog_save_info(struct cw_catalog *c, struct cw_error *err);
 int catalog_load_info(struct cw_catalog *c, struct cw_error *err);
 int catalog_load_roots(struct cw_catalog *c, struct cw_error *err);
+
+/*
+ * A new catalog in one file, filled by sql, in which ours is the database
+ * "ours"; complete does what SQL can't.  A failure leaves no file.
+ */
+int export_copy(struct cw_catalog *c, const char *to, const char *sql,
+    int (*complete)(void *arg, struct cw_catalog *copy, struct cw_error *err),
+    void *arg, struct cw_error *err);
 
 /* The checks of cw_catalog_open_foreign that go over the rows. */
 int catalog_check_rows(struct cw_catalog *c, struct cw_error *err);

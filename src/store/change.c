@@ -211,6 +211,7 @@ note_gone(struct cw_catalog *c, const struct cw_entry *old, uint64_t generation,
 		return -1;
 	bind_bytes(st, 1, old->digest, CW_DIGEST_SIZE);
 	sqlite3_bind_int64(st, 2, (int64_t)generation);
+	sqlite3_bind_int64(st, 3, (int64_t)old->generation);
 	return catalog_run(c, st, err);
 }
 

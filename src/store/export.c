@@ -50,7 +50,9 @@ attach(sqlite3 *db, const char *path)
 }
 
 int
-cw_catalog_export(struct cw_catalog *c, const char *to, struct cw_error *err)
+export_copy(struct cw_catalog *c, const char *to, const char *sql,
+    int (*complete)(void *arg, struct cw_catalog *copy, struct cw_error *err),
+    void *arg, struct cw_error *err)
 {
 	struct cw_catalog *copy;
 	int ret = -1, fd = -1;
@@ -71,10 +73,12 @@ cw_catalog_export(struct cw_catalog *c, const char *to, struct cw_error *err)
 	if (schema_create(copy->db, err) < 0)
 		goto out;
 	if (attach(copy->db, c->path) != SQLITE_OK ||
-	    sqlite3_exec(copy->db, copy_sql, NULL, NULL, NULL) != SQLITE_OK) {
+	    sqlite3_exec(copy->db, sql, NULL, NULL, NULL) != SQLITE_OK) {
 		catalog_fail(copy, "make a copy", err);
 		goto out;
 	}
+	if (complete != NULL && complete(arg, copy, err) < 0)
+		goto out;
 	if ((fd = open(to, O_RDONLY | O_CLOEXEC)) < 0) {
 		cw_error_errno(err, "cannot open %s", to);
 		goto out;
@@ -86,4 +90,10 @@ out:
 	if (ret < 0)
 		(void)unlink(to);
 	return ret;
+}
+
+int
+cw_catalog_export(struct cw_catalog *c, const char *to, struct cw_error *err)
+{
+	return export_copy(c, to, copy_sql, NULL, NULL, err);
 }

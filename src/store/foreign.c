@@ -196,8 +196,13 @@ check_others(struct audit *a, struct cw_error *err)
 	if (a->c->version < 2)
 		return 0;
 	return check_none(a,
-	    "SELECT EXISTS(SELECT 1 FROM gone WHERE typeof(digest)<>'blob'"
-	    " OR length(digest)<>32 OR typeof(gen)<>'integer' OR gen<0)",
+	    a->c->version < 3
+		? "SELECT EXISTS(SELECT 1 FROM gone WHERE typeof(digest)"
+		  "<>'blob' OR length(digest)<>32 OR typeof(gen)<>'integer'"
+		  " OR gen<0)"
+		: "SELECT EXISTS(SELECT 1 FROM gone WHERE typeof(digest)"
+		  "<>'blob' OR length(digest)<>32 OR typeof(gen)<>'integer'"
+		  " OR gen<0 OR typeof(came)<>'integer' OR came<0)",
 	    "a content that went is malformed", err);
 }
 

@@ -54,8 +54,14 @@ static const char contents_gone[] =
     " PRIMARY KEY(digest,gen)) WITHOUT ROWID;"
     "INSERT INTO meta(key,value) VALUES('floor',0);";
 
+/* 3: since when it had been there, for increments; the default is never. */
+static const char contents_came[] =
+    "ALTER TABLE gone ADD COLUMN came INTEGER NOT NULL"
+    " DEFAULT 9223372036854775807;";
+
 /* migrations[v] brings version v to v + 1; 0 is an empty database. */
-static const char *const migrations[CATALOG_VERSION] = {tables, contents_gone};
+static const char *const migrations[CATALOG_VERSION] = {
+    tables, contents_gone, contents_came};
 
 /* The index that only a catalog in use has; see cw_catalog_index_contents. */
 #define CONTENT_INDEX                                                          \

@@ -51,7 +51,8 @@ static const char *const statements[ST_COUNT] = {
     [ST_TOMB_DIR] = "DELETE FROM tombstone WHERE dir=?1",
     [ST_TOMB_BASE] = "SELECT 1 FROM tombstone WHERE dir=?1 AND name>=?2"
 		     " AND name<?3 AND gen>?4 LIMIT 1",
-    [ST_GONE_PUT] = "INSERT OR IGNORE INTO gone(digest,gen) VALUES(?1,?2)",
+    [ST_GONE_PUT] = "INSERT INTO gone(digest,gen,came) VALUES(?1,?2,?3)"
+		    " ON CONFLICT DO UPDATE SET came=min(came,?3)",
     [ST_GONE_SINCE] = "SELECT 1 FROM gone WHERE digest=?1 AND gen>?2 LIMIT 1",
     [ST_CONTENT] = "SELECT " ENTRY_COLUMNS " FROM entry INDEXED BY entry_digest"
 		   " WHERE digest=?1 AND (dir,name)>(?2,?3)"
