@@ -137,8 +137,11 @@ int
 cw_builder_run(struct cw_builder *b, struct cw_error *err)
 {
 	enum cw_run_what what;
+	struct cw_error broken;
 	int ret;
 
+	b->must_wait = false;
+	builder_park(b, false);
 	builder_report(b);
 	while ((ret = cw_queue_take(
 		    b->build->queue, b->index, &what, &b->run, err)) == 1) {
@@ -150,9 +153,19 @@ cw_builder_run(struct cw_builder *b, struct cw_error *err)
 		}
 		builder_report(b);
 	}
+	/*
+	 * What has no place before another volume is full waits for the next
+	 * pass.
+	 */
+	if (ret < 0 && b->must_wait) {
+		b->build->moved++;
+		ret = 0;
+	}
 	if (ret == 0)
 		ret = builder_tell_marks(b, err);
-	if (ret < 0)
+	builder_park(b, true);
+	/* A medium that all need has failed: the others end their volumes. */
+	if (ret < 0 && !cw_target_broken(b->build->target, &broken))
 		cw_queue_stop(b->build->queue);
 	else
 		cw_queue_leave(b->build->queue, b->index);
@@ -186,9 +199,17 @@ int
 cw_builder_chase(struct cw_builder *b, struct cw_error *err)
 {
 	const struct cw_build *build = b->build;
-	int ret = cw_missing_chase(build->missing, build->roots,
-	    build->root_count, pack_found, b, err);
+	int ret;
 
+	b->must_wait = false;
+	builder_park(b, false);
+	ret = cw_missing_chase(build->missing, build->roots, build->root_count,
+	    pack_found, b, err);
+	builder_park(b, true);
+	if (ret < 0 && b->must_wait) {
+		b->build->moved++;
+		return 1;
+	}
 	if (ret == 0)
 		ret = builder_tell_marks(b, err);
 	return ret;

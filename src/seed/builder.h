@@ -73,7 +73,8 @@ int cw_builder_run(struct cw_builder *b, struct cw_error *err);
 
 /*
  * When all have run: packs what is found again of build->missing, whose files
- * then tell what became of them.
+ * then tell what became of them.  1: no medium has room for more before other
+ * volumes are full; they are for the next pass.
  */
 int cw_builder_chase(struct cw_builder *b, struct cw_error *err);
 

@@ -53,8 +53,9 @@ struct cw_builder {
 	/* The open volume. */
 	uint32_t number; /* 0: none */
 	struct cw_durable *file;
-	struct cw_target_medium *medium;
-	uint64_t promised; /* by the medium, to be given back */
+	struct cw_target_place place; /* to be kept or given back */
+	bool is_parked;
+	bool must_wait; /* no volume has a place before others are full */
 	bool sink_failed;
 	bool is_framed; /* frames of the kind below have begun */
 	enum cw_zframe_kind frame;
@@ -91,6 +92,8 @@ void builder_forget_links(struct cw_builder *b);
 /* Tells the queue how the builder stands. */
 void builder_report(struct cw_builder *b);
 int builder_open_volume(struct cw_builder *b, struct cw_error *err);
+/* Nobody fills the open volume for now; or somebody does again. */
+void builder_park(struct cw_builder *b, bool is_parked);
 /* Gives up the open volume; why is NULL unless its medium failed. */
 int builder_fail_volume(
     struct cw_builder *b, const struct cw_error *why, struct cw_error *err);

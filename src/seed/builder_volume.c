@@ -106,23 +106,22 @@ builder_open_volume(struct cw_builder *b, struct cw_error *err)
 	for (;;) {
 		if (take_number(build, &number, err) < 0)
 			return -1;
-		if (cw_target_take(build->target, build->volume_size,
-			&b->medium, err) < 0) {
+		if (cw_target_take(build->target, build->volume_size, &b->place,
+			err) < 0) {
+			b->must_wait = err->code == CW_ERR_BUSY;
 			give_number(build, number);
 			return -1;
 		}
 		(void)snprintf(name, sizeof(name), "%06u.tar.zst.age", number);
-		if (cw_durable_open(b->medium->folder, name, build->volume_size,
-			&b->file, err) == 0)
+		if (cw_durable_open(b->place.medium->folder, name,
+			build->volume_size, &b->file, err) == 0)
 			break;
 		/* This medium is done for; the next one may do. */
-		cw_target_release(
-		    build->target, b->medium, build->volume_size, err);
+		cw_target_release(build->target, &b->place, err);
 		give_number(build, number);
 	}
 	(void)snprintf(name, sizeof(name), "%06u.tar.zst.age.tmp", number);
-	b->promised =
-	    cw_target_begun(build->target, b->medium, name, build->volume_size);
+	cw_target_begun(build->target, &b->place, name);
 	b->number = number;
 	b->sink_failed = false;
 	b->is_framed = false;
@@ -132,6 +131,15 @@ builder_open_volume(struct cw_builder *b, struct cw_error *err)
 		return -1;
 	builder_report(b);
 	return 0;
+}
+
+void
+builder_park(struct cw_builder *b, bool is_parked)
+{
+	if (b->number == 0 || b->is_parked == is_parked)
+		return;
+	b->is_parked = is_parked;
+	cw_target_park(b->build->target, &b->place, is_parked);
 }
 
 /* Ends what is known of the open volume; its file has gone elsewhere. */
@@ -196,9 +204,9 @@ cw_builder_close_volume(
 	if (builder_tell_marks(b, err) < 0)
 		return -1;
 	v.file = b->file;
-	v.medium = b->medium;
+	v.place = b->place;
 	v.number = b->number;
-	v.promised = b->promised;
+	builder_park(b, false);
 	leave_volume(b);
 	cw_finisher_put(b->build->finisher, &v);
 	return 0;
@@ -214,7 +222,8 @@ builder_fail_volume(
 		return 0;
 	cw_volume_abort(b->writer);
 	cw_durable_free(b->file);
-	cw_target_release(b->build->target, b->medium, b->promised, why);
+	builder_park(b, false);
+	cw_target_release(b->build->target, &b->place, why);
 	builder_forget_marks(b);
 	leave_volume(b);
 	if (cw_build_lose_volume(b->build, number, err) < 0)

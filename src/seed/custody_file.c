@@ -88,3 +88,27 @@ out:
 	cw_buf_free(&more);
 	return ret;
 }
+
+int
+cw_custody_file_append_once(int dirfd, const uint8_t seed_id[CW_SEED_ID_SIZE],
+    enum cw_custody_kind kind, const char *note, const char *site,
+    const struct cw_minisign_secret *secret, struct cw_error *err)
+{
+	struct cw_custody log = CW_CUSTODY_INIT;
+	struct cw_minisign_public own;
+	bool is_there = false;
+	int ret = cw_custody_file_read(dirfd, seed_id, &log, err);
+
+	cw_minisign_secret_public(secret, &own);
+	for (size_t i = 0; i < log.event_count; i++)
+		if (log.events[i].kind == kind &&
+		    cw_minisign_public_equal(&log.events[i].signer, &own))
+			is_there = true;
+	cw_custody_free(&log);
+	if (ret < 0)
+		return cw_error_context(
+		    err, "the log is wrong and stays as it is");
+	return is_there ? 0
+			: cw_custody_file_append(dirfd, seed_id, kind, note,
+			      site, secret, err);
+}

@@ -32,4 +32,10 @@ int cw_custody_file_append(int dirfd, const uint8_t seed_id[CW_SEED_ID_SIZE],
     enum cw_custody_kind kind, const char *note, const char *site,
     const struct cw_minisign_secret *secret, struct cw_error *err);
 
+/* The same, unless the log has an event of that kind by this signer. */
+int cw_custody_file_append_once(int dirfd,
+    const uint8_t seed_id[CW_SEED_ID_SIZE], enum cw_custody_kind kind,
+    const char *note, const char *site,
+    const struct cw_minisign_secret *secret, struct cw_error *err);
+
 #endif

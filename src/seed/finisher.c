@@ -1,109 +1,107 @@
 #include "seed/finisher.h"
 
 #include "base/buf.h"
-#include "media/set.h"
+#include "base/progress.h"
 
 #include <pthread.h>
-#include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define WAITING_MAX 2u
+#define WAITING_MAX 3u
+/* Each reads back one medium. */
+#define THREADS 4u
 
 struct cw_finisher {
 	pthread_mutex_t lock;
 	pthread_cond_t moved;
-	pthread_t thread;
-	struct cw_ledger *ledger;
+	pthread_t threads[THREADS];
+	struct cw_seed_parity *parity;
 	struct cw_target *target;
 	struct cw_finisher_volume waiting[WAITING_MAX];
 	size_t waiting_count;
-	bool is_busy, is_ending;
+	const struct cw_target_medium *busy[THREADS]; /* NULL: idle */
+	unsigned started;
+	bool is_ending;
 	uint32_t *lost;
 	size_t lost_count;
 	struct cw_error why;	/* of the first that was lost */
 	struct cw_error broken; /* the ledger failed */
 };
 
-/*
- * The ledger says what the volume is before it gets its name, so that a file
- * that turns up on a medium later is never taken for one of ours.
- */
-static int
-settle(struct cw_finisher *f, struct cw_finisher_volume *v,
-    struct cw_error *why, struct cw_error *fatal)
+static void
+note_lost(void *arg, uint32_t number, const struct cw_error *why)
 {
-	struct cw_durable_result result;
-	struct cw_ledger_volume line;
-	char name[32];
+	struct cw_finisher *f = arg;
 
-	if (cw_durable_prove(v->file, &result, why) < 0)
-		return -1;
-	line.number = v->number;
-	line.medium = v->medium->is.number;
-	line.size = result.size;
-	memcpy(line.sha256, result.sha256, sizeof(line.sha256));
-	memcpy(line.xxh, result.xxh, sizeof(line.xxh));
-	if (cw_ledger_add_volume(f->ledger, &line, fatal) < 0) {
-		*why = *fatal;
-		return -1;
-	}
-	if (cw_durable_finish(v->file, &result, why) == 0)
-		return 0;
-	/* Where only the directory's sync failed, it has its name. */
-	(void)snprintf(name, sizeof(name), "%06u" CW_SET_VOLUME, v->number);
-	(void)unlinkat(v->medium->folder, name, 0);
-	(void)cw_ledger_lose_volume(f->ledger, v->number, fatal);
-	return -1;
+	pthread_mutex_lock(&f->lock);
+	if (f->lost_count == 0)
+		f->why = *why;
+	f->lost = cw_reallocarray(f->lost, f->lost_count + 1, sizeof(*f->lost));
+	f->lost[f->lost_count++] = number;
+	pthread_mutex_unlock(&f->lock);
 }
 
 static void
 finish(struct cw_finisher *f, struct cw_finisher_volume *v)
 {
 	struct cw_error why = CW_ERROR_INIT, fatal = CW_ERROR_INIT;
-	bool is_lost = settle(f, v, &why, &fatal) < 0;
+	int ret = cw_seed_parity_settle(
+	    f->parity, v->file, v->number, &v->place, &why, &fatal);
 
-	cw_durable_free(v->file);
-	cw_target_release(f->target, v->medium, v->promised,
-	    is_lost && fatal.code == CW_OK ? &why : NULL);
+	if (ret == 1)
+		note_lost(f, v->number, &why);
+	if (ret >= 0)
+		return;
 	pthread_mutex_lock(&f->lock);
-	if (is_lost) {
-		if (f->lost_count == 0)
-			f->why = why;
-		f->lost = cw_reallocarray(f->lost, f->lost_count + 1,
-		    sizeof(*f->lost));
-		f->lost[f->lost_count++] = v->number;
-	}
-	if (fatal.code != CW_OK && f->broken.code == CW_OK)
+	if (f->broken.code == CW_OK)
 		f->broken = fatal;
 	pthread_mutex_unlock(&f->lock);
+}
+
+/* The first volume on a medium that nobody reads; with the lock. */
+static bool
+choose(struct cw_finisher *f, struct cw_finisher_volume *out)
+{
+	for (size_t i = 0; i < f->waiting_count; i++) {
+		bool is_busy = false;
+
+		for (unsigned t = 0; t < THREADS; t++)
+			is_busy |= f->busy[t] == f->waiting[i].place.medium;
+		if (is_busy)
+			continue;
+		*out = f->waiting[i];
+		f->waiting_count--;
+		memmove(&f->waiting[i], &f->waiting[i + 1],
+		    (f->waiting_count - i) * sizeof(f->waiting[0]));
+		return true;
+	}
+	return false;
 }
 
 static void *
 run(void *arg)
 {
 	struct cw_finisher *f = arg;
+	struct cw_finisher_volume v;
+	unsigned me;
 
 	pthread_mutex_lock(&f->lock);
+	me = f->started++;
 	for (;;) {
-		struct cw_finisher_volume v;
-
-		while (f->waiting_count == 0 && !f->is_ending)
-			pthread_cond_wait(&f->moved, &f->lock);
-		if (f->is_ending)
+		if (f->is_ending && cw_stop_requested())
 			break;
-		v = f->waiting[0];
-		f->waiting_count--;
-		memmove(&f->waiting[0], &f->waiting[1],
-		    f->waiting_count * sizeof(f->waiting[0]));
-		f->is_busy = true;
+		if (!choose(f, &v)) {
+			if (f->is_ending && f->waiting_count == 0)
+				break;
+			pthread_cond_wait(&f->moved, &f->lock);
+			continue;
+		}
+		f->busy[me] = v.place.medium;
 		pthread_cond_broadcast(&f->moved);
 		pthread_mutex_unlock(&f->lock);
 		finish(f, &v);
 		pthread_mutex_lock(&f->lock);
-		f->is_busy = false;
+		f->busy[me] = NULL;
 		pthread_cond_broadcast(&f->moved);
 	}
 	pthread_mutex_unlock(&f->lock);
@@ -111,16 +109,18 @@ run(void *arg)
 }
 
 struct cw_finisher *
-cw_finisher_new(struct cw_ledger *ledger, struct cw_target *target)
+cw_finisher_new(struct cw_seed_parity *parity, struct cw_target *target)
 {
 	struct cw_finisher *f = cw_calloc(1, sizeof(*f));
 
-	f->ledger = ledger;
+	f->parity = parity;
 	f->target = target;
 	pthread_mutex_init(&f->lock, NULL);
 	pthread_cond_init(&f->moved, NULL);
-	if (pthread_create(&f->thread, NULL, run, f) != 0)
-		abort(); /* only without memory */
+	cw_seed_parity_on_lost(parity, note_lost, f);
+	for (unsigned t = 0; t < THREADS; t++)
+		if (pthread_create(&f->threads[t], NULL, run, f) != 0)
+			abort(); /* only without memory */
 	return f;
 }
 
@@ -133,9 +133,11 @@ cw_finisher_free(struct cw_finisher *f)
 	f->is_ending = true;
 	pthread_cond_broadcast(&f->moved);
 	pthread_mutex_unlock(&f->lock);
-	pthread_join(f->thread, NULL);
+	for (unsigned t = 0; t < THREADS; t++)
+		pthread_join(f->threads[t], NULL);
 	for (size_t i = 0; i < f->waiting_count; i++)
 		cw_durable_free(f->waiting[i].file);
+	cw_seed_parity_on_lost(f->parity, NULL, NULL);
 	free(f->lost);
 	pthread_cond_destroy(&f->moved);
 	pthread_mutex_destroy(&f->lock);
@@ -153,15 +155,33 @@ cw_finisher_put(struct cw_finisher *f, const struct cw_finisher_volume *volume)
 	pthread_mutex_unlock(&f->lock);
 }
 
+/* With the lock. */
+static void
+wait_for_all(struct cw_finisher *f)
+{
+	for (unsigned t = 0; t < THREADS;) {
+		if (f->waiting_count == 0 && f->busy[t] == NULL) {
+			t++;
+			continue;
+		}
+		pthread_cond_wait(&f->moved, &f->lock);
+		t = 0;
+	}
+}
+
 int
-cw_finisher_drain(struct cw_finisher *f, uint32_t **lost, size_t *count,
-    struct cw_error *why, struct cw_error *err)
+cw_finisher_drain(struct cw_finisher *f, bool at_end, uint32_t **lost,
+    size_t *count, struct cw_error *why, struct cw_error *err)
 {
 	int ret = 0;
 
 	pthread_mutex_lock(&f->lock);
-	while (f->waiting_count > 0 || f->is_busy)
-		pthread_cond_wait(&f->moved, &f->lock);
+	wait_for_all(f);
+	if (at_end && f->lost_count == 0 && f->broken.code == CW_OK) {
+		pthread_mutex_unlock(&f->lock);
+		ret = cw_seed_parity_close(f->parity, NULL, err);
+		pthread_mutex_lock(&f->lock);
+	}
 	*lost = f->lost;
 	*count = f->lost_count;
 	*why = f->why;

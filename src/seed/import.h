@@ -24,8 +24,10 @@
 #define CW_NOTE_IMPORT_SEED	  "import.seed"	      /* hex id */
 #define CW_NOTE_IMPORT_STATE	  "import.state"      /* running, ended */
 #define CW_NOTE_IMPORT_GENERATION "import.generation" /* of the manifest */
-#define CW_NOTE_IMPORT_TIME	  "import.time" /* its, since 1970 */
+#define CW_NOTE_IMPORT_TIME	  "import.time"	      /* its, since 1970 */
 #define CW_NOTE_IMPORT_AWAITED	  "import.awaited"    /* volumes: "3 7" */
+#define CW_NOTE_IMPORT_REVISION	  "import.revision"   /* of the manifest */
+#define CW_NOTE_IMPORT_CATALOG	  "import.catalog"    /* its SHA-256, hex */
 
 struct cw_import_root {
 	const char *name; /* NULL: the store's only root */
@@ -34,8 +36,19 @@ struct cw_import_root {
 
 struct cw_import_result;
 
+/* A filesystem that roots are on: what an import takes of it. */
+struct cw_import_space {
+	const char *root;     /* path of the first root on it */
+	uint64_t needed;      /* bytes, for what is still to be placed */
+	uint64_t files;	      /* and so many files; hard links count once */
+	uint64_t there;	      /* bytes that are free now */
+	uint64_t files_there; /* and files; UINT64_MAX: it does not say */
+	uint64_t freed;	      /* of volumes on it that consume may delete */
+};
+
 struct cw_import_options {
 	const struct cw_set *set;
+	const char *manifest; /* FILE of cw_set_open_from, or NULL */
 	const struct cw_age_identity *identity;
 	const char *stores_path; /* folder of STORE/catalog.sqlite */
 	const char *store;	 /* its name here; NULL: as at the source */
@@ -50,7 +63,28 @@ struct cw_import_options {
 	int (*declare)(void *arg, const struct cw_import_result *result,
 	    struct cw_error *err);
 	void *declare_arg;
+	/* Called after it with each filesystem: -1 refuses.  May be NULL. */
+	int (*space)(void *arg, const struct cw_import_space *space,
+	    struct cw_error *err);
+	void *space_arg;
+	/*
+	 * Deletes volumes and shards from the media as soon as nobody needs
+	 * them any more: what a volume holds is placed and synced, and so is
+	 * that of all others of its parity group; or, where there is no room
+	 * for that, the others were read and are as they were signed.
+	 * begin_consume is called before the first one goes: -1 refuses.
+	 */
+	bool consume;
+	int (*begin_consume)(void *arg, struct cw_error *err);
+	void *consume_arg;
 	struct cw_progress *progress;
+};
+
+/* A volume on a medium that is here whose bytes are not what was signed. */
+struct cw_import_damage {
+	uint32_t medium; /* number */
+	char file[CW_MANIFEST_NAME_MAX + 1];
+	bool is_rebuilt; /* from parity, and imported */
 };
 
 #define CW_IMPORT_FAULTS_MAX 100u
@@ -63,18 +97,31 @@ struct cw_import_result {
 	bool is_resumed;
 	bool has_replaced; /* another seed of the store was here */
 	uint64_t generation;
+	/*
+	 * An increment: the generation it builds on (else 0), the one that the
+	 * replica was at, and how many entries it removed and placed.
+	 */
+	uint64_t base, from;
+	uint64_t removed, placed;
 	uint64_t entries;
 	uint64_t bytes;
-	uint64_t wanted; /* files that did not arrive */
+	uint64_t wanted;	   /* files that did not arrive */
+	uint64_t wanted_mailboxes; /* in so many mailboxes (directories) */
 	uint8_t digest[CW_STATE_SIZE];
 	uint64_t unmapped; /* owners without a name here */
 	uint64_t volumes;  /* imported, all told */
+	uint64_t rebuilt;  /* of them, from parity, now */
+	uint64_t consumed; /* volumes and shards that were deleted now */
+	struct cw_import_damage *damaged; /* more are only counted */
+	size_t damaged_count, damaged_in_all;
 	/* Why files are wanted: sentences; more are only counted. */
 	char **faults;
 	size_t fault_count, faults_in_all;
 	bool is_untrusted; /* a fault that only the signer can have made */
-	uint32_t *absent; /* media to bring */
+	uint32_t *absent;  /* media to bring */
 	size_t absent_count;
+	bool is_grouped; /* parity could rebuild what they hold, with others */
+	bool is_open;	 /* the seed was not finished: there is more to come */
 };
 
 /*
@@ -86,5 +133,14 @@ struct cw_import_result {
 int cw_import(const struct cw_import_options *options,
     struct cw_import_result *result, struct cw_error *err);
 void cw_import_free(struct cw_import_result *result);
+
+/*
+ * The newest manifest that an import of this seed was given here: for media
+ * that come later and were closed before it was written.  *path (for
+ * cw_set_source.manifest) is the caller's, NULL if there is none.  It is as
+ * hostile as any.
+ */
+int cw_import_kept_manifest(const char *stores_path, const char *seed_text,
+    char **path, struct cw_error *err);
 
 #endif

@@ -22,7 +22,7 @@
 /* As in import_volume.c: no honest volume holds more tar. */
 #define TAR_FACTOR 1024u
 #define TAR_LEAST  (1ull << 30)
-#define DIRS_MAX 1000000u
+#define DIRS_MAX   1000000u
 
 /* A directory, whose metadata come when all is in it. */
 struct dir {
@@ -54,10 +54,10 @@ fault(struct bare *b, const char *volume, const char *path, const char *why)
 		cw_text_quote(path, strlen(path), quoted);
 	if (r->faults_in_all++ >= CW_IMPORT_FAULTS_MAX)
 		return;
-	r->faults = cw_reallocarray(r->faults, r->fault_count + 1,
-	    sizeof(*r->faults));
-	r->faults[r->fault_count++] = cw_asprintf("%s: %s%s%s", volume, quoted,
-	    path != NULL ? ": " : "", why);
+	r->faults =
+	    cw_reallocarray(r->faults, r->fault_count + 1, sizeof(*r->faults));
+	r->faults[r->fault_count++] = cw_asprintf(
+	    "%s: %s%s%s", volume, quoted, path != NULL ? ": " : "", why);
 }
 
 /* ---- roots: their names are learned from the members ---- */
@@ -71,9 +71,9 @@ open_root(struct bare *b, const char *name, size_t len, struct cw_error *err)
 	int ret = -1;
 
 	for (size_t i = 0; i < o->root_count && path == NULL; i++)
-		if (o->roots[i].name != NULL ?
-			strcmp(o->roots[i].name, own) == 0 :
-			b->root_count == 0)
+		if (o->roots[i].name != NULL
+			? strcmp(o->roots[i].name, own) == 0
+			: b->root_count == 0)
 			path = o->roots[i].path;
 	if (path == NULL) {
 		cw_error_set(err, CW_ERR_USAGE,
@@ -116,11 +116,11 @@ make_way(struct bare *b, const char *path, struct cw_error *err)
 
 	for (size_t i = 0; i < b->root_count && !is_known; i++)
 		is_known = strlen(b->roots[i].name) == len &&
-		    memcmp(b->roots[i].name, path, len) == 0;
+			   memcmp(b->roots[i].name, path, len) == 0;
 	if (!is_known && open_root(b, path, len, err) < 0)
 		return -1;
-	for (const char *at = strchr(path + len, '/');
-	     at != NULL && ret == 0; at = strchr(at + 1, '/')) {
+	for (const char *at = strchr(path + len, '/'); at != NULL && ret == 0;
+	     at = strchr(at + 1, '/')) {
 		char *dir = cw_asprintf("%.*s", (int)(at - path), path);
 
 		ret = cw_place_dir(b->place, dir, err);
@@ -152,8 +152,8 @@ to_entry(const struct cw_member *m, struct cw_buf *attrs, struct cw_entry *e,
 	e->target = m->target;
 	if (m->xattr_count > 0 || m->acl_access != NULL ||
 	    m->acl_default != NULL) {
-		set.xattrs = cw_memdup(m->xattrs,
-		    m->xattr_count * sizeof(*m->xattrs));
+		set.xattrs =
+		    cw_memdup(m->xattrs, m->xattr_count * sizeof(*m->xattrs));
 		cw_buf_reset(attrs);
 		ret = cw_attrs_encode(&set, attrs, err);
 		free(set.xattrs);
@@ -186,8 +186,8 @@ write_content(struct bare *b, int fd, uint64_t offset, uint64_t size,
 		size_t len;
 		bool end;
 
-		if (cw_volume_read_block(b->reader, &data, &len, &at, &end,
-			err) < 0)
+		if (cw_volume_read_block(
+			b->reader, &data, &len, &at, &end, err) < 0)
 			return -1;
 		if (end)
 			break;
@@ -230,8 +230,8 @@ take_file(struct bare *b, const struct cw_member *m, const char *volume,
 		 */
 		if (fstat(fd, &st) < 0)
 			ret = cw_error_errno(err, "cannot look at a part");
-		offset = part == parts ? (uint64_t)st.st_size :
-					 (part - 1) * m->size;
+		offset =
+		    part == parts ? (uint64_t)st.st_size : (part - 1) * m->size;
 		if (ret == 0 && (uint64_t)st.st_size != offset)
 			fault(b, volume, m->path,
 			    "the part before it is missing");
@@ -255,11 +255,11 @@ take_dir(struct bare *b, const struct cw_member *m, struct cw_error *err)
 	if (cw_place_dir(b->place, m->path, err) < 0)
 		return -1;
 	if (b->dir_count == DIRS_MAX)
-		return cw_error_set(err, CW_ERR_DAMAGED,
-		    "more than %u directories", DIRS_MAX);
+		return cw_error_set(
+		    err, CW_ERR_DAMAGED, "more than %u directories", DIRS_MAX);
 	if (b->dir_count % 256 == 0)
-		b->dirs = cw_reallocarray(b->dirs, b->dir_count + 256,
-		    sizeof(*b->dirs));
+		b->dirs = cw_reallocarray(
+		    b->dirs, b->dir_count + 256, sizeof(*b->dirs));
 	d = &b->dirs[b->dir_count++];
 	memset(d, 0, sizeof(*d));
 	d->path = cw_strdup(m->path);
@@ -303,16 +303,16 @@ take(struct bare *b, const struct cw_member *m, const char *volume,
 }
 
 static int
-read_volume(struct bare *b, const char *name, uint64_t size,
-    struct cw_error *err)
+read_volume(
+    struct bare *b, const char *name, uint64_t size, struct cw_error *err)
 {
-	uint64_t max_tar = size > TAR_LEAST / TAR_FACTOR ? size * TAR_FACTOR :
-							   TAR_LEAST;
+	uint64_t max_tar =
+	    size > TAR_LEAST / TAR_FACTOR ? size * TAR_FACTOR : TAR_LEAST;
 	struct cw_member m;
 	bool end = false;
 
-	if (cw_volume_reader_open(b->reader, b->o->identity, max_tar, source, b,
-		err) < 0)
+	if (cw_volume_reader_open(
+		b->reader, b->o->identity, max_tar, source, b, err) < 0)
 		return -1;
 	while (cw_volume_next(b->reader, &m, &end, err) == 0) {
 		if (end)
@@ -341,14 +341,15 @@ read_volumes(struct bare *b, struct cw_error *err)
 		    strcmp(f->name + 6, CW_SET_VOLUME) != 0)
 			continue;
 		medium = cw_set_find(set, f->medium);
-		b->fd = medium == NULL ?
-		    -1 :
-		    cw_import_open_listed(medium, f->name, f, err);
+		b->fd = medium == NULL
+			    ? -1
+			    : cw_import_open_listed(medium, f->name, f, err);
 		if (cw_stop_requested())
 			return cw_stop_check(err);
 		if (b->fd < 0) {
 			fault(b, f->name, NULL,
-			    "it is not there, or not what was signed: left out");
+			    "it is not there, or not what was signed: left "
+			    "out");
 			continue;
 		}
 		ret = read_volume(b, f->name, f->size, err);
@@ -364,8 +365,8 @@ static int
 finish_dirs(struct bare *b, struct cw_error *err)
 {
 	for (size_t i = b->dir_count; i-- > 0;)
-		if (cw_place_dir_finish(b->place, b->dirs[i].path,
-			&b->dirs[i].entry, err) < 0)
+		if (cw_place_dir_finish(
+			b->place, b->dirs[i].path, &b->dirs[i].entry, err) < 0)
 			return -1;
 	return b->place == NULL ? 0 : cw_place_sync(b->place, err);
 }
@@ -374,8 +375,8 @@ finish_dirs(struct bare *b, struct cw_error *err)
 static int
 catalog(struct bare *b, struct cw_error *err)
 {
-	struct cw_scan_options options = {.contents = CW_SCAN_CONTENTS,
-	    .progress = b->o->progress};
+	struct cw_scan_options options = {
+	    .contents = CW_SCAN_CONTENTS, .progress = b->o->progress};
 	struct cw_scan_root *roots = cw_calloc(b->root_count, sizeof(*roots));
 	char *dir = cw_asprintf("%s/%s", b->o->stores_path, b->o->store);
 	char *path = cw_asprintf("%s/catalog.sqlite", dir);
@@ -389,16 +390,16 @@ catalog(struct bare *b, struct cw_error *err)
 		roots[i].name = b->result->roots[i].name;
 		roots[i].path = b->result->roots[i].path;
 	}
-	(void)snprintf(number, sizeof(number), "%" PRIu64,
-	    b->o->set->manifest.generation);
+	(void)snprintf(
+	    number, sizeof(number), "%" PRIu64, b->o->set->manifest.generation);
 	cw_progress_start(b->o->progress, "scanning", 0, 0);
 	if (cw_make_dirs(dir, 0700, err) == 0 &&
 	    cw_catalog_create(path, b->o->store, err) == 0 &&
 	    cw_catalog_open(path, CW_CATALOG_WRITE, &c, err) == 0 &&
 	    cw_scan(c, roots, b->root_count, &options, &scanned, err) == 0 &&
 	    cw_catalog_note_set(c, CW_NOTE_ROLE, "standby", err) == 0 &&
-	    cw_catalog_note_set(c, CW_NOTE_IMPORT_SEED, b->o->set->seed_text,
-		err) == 0 &&
+	    cw_catalog_note_set(
+		c, CW_NOTE_IMPORT_SEED, b->o->set->seed_text, err) == 0 &&
 	    cw_catalog_note_set(c, CW_NOTE_IMPORT_GENERATION, number, err) ==
 		0 &&
 	    cw_catalog_note_set(c, CW_NOTE_IMPORT_STATE, "ended", err) == 0 &&
@@ -424,7 +425,8 @@ check(const struct cw_import_options *o, struct cw_error *err)
 		return cw_error_set(err, CW_ERR_USAGE,
 		    "the store's name was in the catalog: give one with "
 		    "--store");
-	if (cw_import_check_trust(o, err) < 0)
+	if (cw_import_check_trust(o, err) < 0 ||
+	    cw_import_check_full(o, err) < 0)
 		return -1;
 	path = cw_asprintf("%s/%s/catalog.sqlite", o->stores_path, o->store);
 	is_there = access(path, F_OK) == 0;
@@ -447,9 +449,10 @@ cw_import_bare(const struct cw_import_options *options,
 	memset(result, 0, sizeof(*result));
 	if (check(options, err) < 0)
 		return -1;
-	(void)snprintf(result->store, sizeof(result->store), "%s",
-	    options->store);
+	(void)snprintf(
+	    result->store, sizeof(result->store), "%s", options->store);
 	result->generation = options->set->manifest.generation;
+	result->is_open = !options->set->manifest.is_final;
 	result->roots = cw_calloc(options->root_count, sizeof(*result->roots));
 	b.roots = cw_calloc(options->root_count, sizeof(*b.roots));
 	b.reader = cw_volume_reader_new();

@@ -10,6 +10,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Files of which all parts should be here now. */
 struct cut {
@@ -21,35 +22,51 @@ struct cut {
 static int
 await_part(void *arg, uint32_t part, uint32_t parts, uint32_t number)
 {
-	struct import *im = arg;
+	const struct import_volume *v = import_find_volume(arg, number);
 
 	(void)part;
 	(void)parts;
-	for (size_t i = 0; i < im->volume_count; i++)
-		if (im->volumes[i].number == number)
-			return im->volumes[i].state == VOLUME_DONE ? 0 : 1;
-	return 1;
+	return v != NULL && v->state == VOLUME_DONE ? 0 : 1;
 }
 
+/* The volumes of its parts are to be read again. */
+static int
+undo_part(void *arg, uint32_t part, uint32_t parts, uint32_t number)
+{
+	struct cut *cut = arg;
+	struct import_volume *v = import_find_volume(cut->im, number);
+
+	(void)part;
+	(void)parts;
+	if (v == NULL || v->state != VOLUME_DONE)
+		return 0;
+	if (import_undo(cut->im, v, cut->err) < 0)
+		return -1;
+	v->state = VOLUME_FAULTY;
+	return 0;
+}
+
+/* Until it is whole it is a byte too long. */
 static int
 check_content(
     int fd, const struct cw_entry *e, bool *is_good, struct cw_error *err)
 {
 	struct cw_sha256 *sha = cw_sha256_new();
 	uint8_t *buf = cw_malloc(1u << 20), digest[CW_DIGEST_SIZE];
-	uint64_t size = 0;
-	size_t got = 0;
-	int ret;
+	uint64_t left = e->size;
+	size_t got = 1;
+	int ret = 0;
 
-	do {
-		ret = cw_read_full(fd, buf, 1u << 20, &got, err);
-		cw_sha256_update(sha, buf, got);
-		size += got;
+	while (ret == 0 && left > 0 && got > 0) {
+		ret = cw_read_full(fd, buf,
+		    left < 1u << 20 ? (size_t)left : 1u << 20, &got, err);
 		if (ret == 0)
 			ret = cw_stop_check(err);
-	} while (ret == 0 && got > 0);
+		cw_sha256_update(sha, buf, got);
+		left -= got;
+	}
 	cw_sha256_final(sha, digest);
-	*is_good = size == e->size && e->has_digest &&
+	*is_good = left == 0 && e->has_digest &&
 		   memcmp(digest, e->digest, sizeof(digest)) == 0;
 	cw_sha256_free(sha);
 	free(buf);
@@ -65,6 +82,7 @@ finish_cut(void *arg, int64_t dir, const char *name, size_t len)
 	const char *dir_path;
 	char *path = NULL;
 	struct cw_entry e;
+	struct stat st;
 	size_t dir_len;
 	bool is_good = false;
 	int fd = -1, ret;
@@ -83,9 +101,15 @@ finish_cut(void *arg, int64_t dir, const char *name, size_t len)
 		goto out;
 	path = cw_asprintf("%.*s/%.*s", (int)dir_len, dir_path, (int)len, name);
 	ret = cw_catalog_lookup(c, dir, name, len, &e, cut->err);
-	if (ret != 0)
+	if (ret != 0) {
+		ret = ret < 0 ? -1 : 0;
 		goto out;
-	ret = cw_place_open(cut->place, path, &fd, cut->err);
+	}
+	ret = cw_place_stat(cut->place, path, &st, cut->err);
+	if (ret == 0 && import_is_placed(&st, &e))
+		goto out; /* checked before */
+	if (ret == 0)
+		ret = cw_place_open(cut->place, path, &fd, cut->err);
 	if (ret == 0)
 		ret = check_content(fd, &e, &is_good, cut->err);
 	cw_close(&fd);
@@ -95,13 +119,13 @@ finish_cut(void *arg, int64_t dir, const char *name, size_t len)
 		import_fault(im,
 		    "the parts of a file do not make the file that the "
 		    "catalog lists");
-		for (size_t i = 0; i < im->volume_count; i++)
-			if (im->volumes[i].number == e.volume)
-				im->volumes[i].state = VOLUME_FAULTY;
-		ret = 0;
+		ret = cw_catalog_parts(
+		    c, dir, name, len, undo_part, cut, cut->err);
 		goto out;
 	}
 	ret = cw_place_file_begin(cut->place, path, true, &fd, cut->err);
+	if (ret == 0 && ftruncate(fd, (off_t)e.size) < 0)
+		ret = cw_error_errno(cut->err, "cannot set its size");
 	if (ret == 0)
 		ret = cw_place_file_finish(cut->place, &fd, &e, cut->err);
 out:

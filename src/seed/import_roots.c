@@ -42,11 +42,12 @@ import_root_note(const char *name)
 
 /*
  * Opens (makes) one root's directory; it is empty, or ours from before.  What
- * a catalog that just came in says of before is another site's, or a lie.
+ * a catalog that just came in says of before is another site's, or a lie: it
+ * is asked only if the caller says so.
  */
 static int
-open_root(struct import *im, const char *name, const char *path, bool is_new,
-    struct cw_error *err)
+open_root(struct import *im, const char *name, const char *path,
+    struct cw_catalog *known, struct cw_error *err)
 {
 	struct cw_place_root *root = &im->roots[im->root_count];
 	char *real, *note = import_root_note(name), *before = NULL;
@@ -65,7 +66,7 @@ open_root(struct import *im, const char *name, const char *path, bool is_new,
 	im->result->roots[im->root_count].name = cw_strdup(name);
 	im->result->roots[im->root_count].path = cw_strdup(real);
 	im->result->root_count = ++im->root_count;
-	if (!is_new && cw_catalog_note_get(im->catalog, note, &before, err) < 0)
+	if (known != NULL && cw_catalog_note_get(known, note, &before, err) < 0)
 		goto out;
 	if (before != NULL && strcmp(before, real) != 0) {
 		cw_error_set(err, CW_ERR_REFUSED,
@@ -74,17 +75,16 @@ open_root(struct import *im, const char *name, const char *path, bool is_new,
 		    before, name, before);
 		goto out;
 	}
-	if (before == NULL) {
-		if (!is_empty(root->dirfd)) {
-			cw_error_set(err, CW_ERR_REFUSED,
-			    "%s is not empty: receive into an empty directory, "
-			    "nothing there is ever overwritten",
-			    real);
-			goto out;
-		}
-		if (cw_catalog_note_set(im->catalog, note, real, err) < 0)
-			goto out;
+	if (before == NULL && !is_empty(root->dirfd)) {
+		cw_error_set(err, CW_ERR_REFUSED,
+		    "%s is not empty: receive into an empty directory, "
+		    "nothing there is ever overwritten",
+		    real);
+		goto out;
 	}
+	if ((before == NULL || known != im->catalog) &&
+	    cw_catalog_note_set(im->catalog, note, real, err) < 0)
+		goto out;
 	ret = 0;
 out:
 	free(before);
@@ -94,7 +94,8 @@ out:
 }
 
 int
-import_open_roots(struct import *im, bool is_new, struct cw_error *err)
+import_open_roots(
+    struct import *im, struct cw_catalog *before, struct cw_error *err)
 {
 	const struct cw_import_options *o = im->o;
 	const struct cw_root *listed;
@@ -124,7 +125,7 @@ import_open_roots(struct import *im, bool is_new, struct cw_error *err)
 			    "%s: add --root %s=DIR",
 			    count, roots[i].name, roots[i].name);
 		else
-			ret = open_root(im, listed[i].name, path, is_new, err);
+			ret = open_root(im, listed[i].name, path, before, err);
 		listed = cw_catalog_roots(im->catalog, &count);
 	}
 	if (ret == 0 && o->root_count > count)

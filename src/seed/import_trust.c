@@ -31,26 +31,27 @@ cw_import_check_trust(const struct cw_import_options *o, struct cw_error *err)
 		    "seed %s is not sealed for this site: only the sites that "
 		    "were named with --for and --recipient can open it",
 		    set->seed_text);
-	if (!set->manifest.is_final)
-		return cw_error_set(err, CW_ERR_MISSING,
-		    "seed %s was not finished when this medium was closed: "
-		    "bring the last medium of the set, or its final manifest",
-		    set->seed_text);
-	if (set->manifest.base != 0)
-		return cw_error_set(err, CW_ERR_UNSUPPORTED,
-		    "seed %s is an increment on generation %" PRIu64
-		    "; this version imports full seeds only",
-		    set->seed_text, set->manifest.base);
 	return 0;
+}
+
+int
+cw_import_check_full(const struct cw_import_options *o, struct cw_error *err)
+{
+	if (o->set->manifest.base == 0)
+		return 0;
+	return cw_error_set(err, CW_ERR_UNSUPPORTED,
+	    "seed %s is an increment on generation %" PRIu64
+	    ": it is received into a replica that is there, not into an empty "
+	    "directory",
+	    o->set->seed_text, o->set->manifest.base);
 }
 
 int
 cw_import_open_listed(const struct cw_set_medium *medium, const char *name,
     const struct cw_manifest_file *listed, struct cw_error *err)
 {
-	struct cw_scrub_file file = {.dirfd = medium->dirfd,
-	    .name = name,
-	    .size = listed->size};
+	struct cw_scrub_file file = {
+	    .dirfd = medium->dirfd, .name = name, .size = listed->size};
 	struct cw_scrub_options options = {.threads = 1, .cached = true};
 	struct stat st;
 	int fd = -1;

@@ -7,11 +7,15 @@
 #include "seed/import.h"
 
 /*
- * Is the seed signed by a paired site, whole, and sealed for us?
+ * Is the seed signed by a paired site, and sealed for us?
  * CW_ERR_UNTRUSTED says with whom to compare which words.
  */
-int cw_import_check_trust(const struct cw_import_options *o,
-    struct cw_error *err);
+int cw_import_check_trust(
+    const struct cw_import_options *o, struct cw_error *err);
+
+/* For who imports full seeds only: CW_ERR_UNSUPPORTED. */
+int cw_import_check_full(
+    const struct cw_import_options *o, struct cw_error *err);
 
 /*
  * Opens a file of a medium if its SHA-256 is the one listed: the descriptor,

@@ -29,10 +29,14 @@ int cw_importer_new(const char *catalog_path,
     struct cw_error *err);
 void cw_importer_free(struct cw_importer *w); /* NULL is allowed */
 
+#define CW_IMPORTED_WHOLE   0 /* all of it; its SHA-256 is the one given */
+#define CW_IMPORTED_DAMAGED 1 /* its bytes are others: another copy may do */
+#define CW_IMPORTED_WRONG   2 /* its bytes are those given, what's in it not */
+
 /*
- * Imports the volume in fd.  0: all of it, and its SHA-256 is the one given.
- * 1: something was wrong with it; what could be had is placed, each fault was
- * told.  -1: we can't go on (disk full, interrupted).
+ * Imports the volume in fd.  Where something was wrong with it, what could be
+ * had is placed and each fault was told.  -1: we can't go on (disk full,
+ * interrupted).
  */
 int cw_importer_run(struct cw_importer *w, int fd, uint32_t number,
     const char *name, uint64_t size, const uint8_t sha256[32],

@@ -6,12 +6,13 @@
 #include "base/fs.h"
 #include "formats/volume/volume.h"
 #include "media/set.h"
+#include "seed/blocks.h"
 #include "seed/builder.h"
-#include "seed/finish.h"
 #include "seed/finisher.h"
+#include "seed/increment.h"
 #include "seed/ledger.h"
+#include "seed/pack_media.h"
 #include "seed/queue.h"
-#include "seed/target.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,7 +42,7 @@ struct pack {
 	struct cw_pack_result *result;
 	struct cw_ledger ledger;
 	int seed_dir;
-	struct cw_target *target;
+	struct cw_pack_media media;
 	struct cw_build build;
 	unsigned builder_count;
 	struct cw_builder *builders[CW_BUILDERS_MAX];
@@ -99,13 +100,21 @@ check_resume(const struct pack *p, struct cw_error *err)
 		    "with other recipients: finish it with the same --for and "
 		    "--recipient, or give it up with --new",
 		    id, l->peer);
+	if (o->has_parity &&
+	    (o->parity_k != l->parity_k || o->parity_m != l->parity_m ||
+		o->survive_media != l->survive_media))
+		return cw_error_set(err, CW_ERR_REFUSED,
+		    "seed %s is unfinished and was begun with other parity: "
+		    "leave out --parity and --survive-media to go on, or give "
+		    "it up with --new",
+		    id);
 	if (o->volume_size != 0 && o->volume_size != l->volume_size)
 		return cw_error_set(err, CW_ERR_REFUSED,
 		    "seed %s is unfinished and has volumes of %llu bytes: "
 		    "leave out --volume-size to go on, or give it up with "
 		    "--new",
 		    id, (unsigned long long)l->volume_size);
-	return 0;
+	return cw_increment_check_resume(o, l, err);
 }
 
 /* A seed that was interrupted before it had a ledger never began. */
@@ -132,10 +141,12 @@ resume(struct pack *p, struct cw_error *err)
 	if (ret != 0)
 		return ret;
 	ret = cw_ledger_open(p->seed_dir, &p->ledger, err);
-	if (ret == 0 && !p->ledger.is_finished)
+	if (ret == 0 && (!p->ledger.is_finished || p->o->remake != 0))
 		return check_resume(p, err);
-	if (ret == 0)
+	if (ret == 0) {
+		cw_seed_blocks_forget(p->seed_dir); /* if a crash left any */
 		cw_ledger_close(&p->ledger);
+	}
 	if (ret == 1)
 		remove_stillborn(p, info->seed_id);
 	cw_close(&p->seed_dir);
@@ -154,8 +165,14 @@ begin(struct pack *p, struct cw_error *err)
 	(void)snprintf(l->peer, sizeof(l->peer), "%s", o->peer);
 	l->time = (int64_t)time(NULL);
 	l->generation = cw_catalog_info(o->catalog)->generation;
-	l->volume_size =
-	    o->volume_size == 0 ? CW_VOLUME_SIZE_DEFAULT : o->volume_size;
+	l->base = o->since;
+	l->parity_k = o->has_parity ? o->parity_k : CW_PACK_PARITY_K;
+	l->parity_m = o->has_parity ? o->parity_m : CW_PACK_PARITY_M;
+	l->survive_media = o->survive_media;
+	l->volume_size = o->volume_size == 0
+			     ? cw_pack_media_volume_size(
+				   o, l->survive_media > 0 ? 0 : l->parity_m)
+			     : o->volume_size;
 	for (size_t i = 0; i < o->recipient_count; i++)
 		memcpy(l->recipients[i], o->recipients[i].point, 32);
 	l->recipient_count = (uint32_t)o->recipient_count;
@@ -163,66 +180,28 @@ begin(struct pack *p, struct cw_error *err)
 	 * The ledger comes last: a seed id in the catalog without a ledger is
 	 * one that never began.
 	 */
-	if (cw_catalog_start_seed(o->catalog, l->seed_id, err) < 0 ||
+	if (cw_increment_check(o, err) < 0 ||
+	    cw_catalog_start_seed(o->catalog, l->seed_id, err) < 0 ||
 	    open_seed_dir(p, l->seed_id, true, err) != 0)
 		return -1;
 	return cw_ledger_create(p->seed_dir, l, err);
 }
 
-/*
- * Is the volume on its medium?  A crash between its line in the ledger and
- * its name leaves it whole under the temporary one.
- */
-static bool
-is_there(const struct cw_target_medium *m, const struct cw_ledger_volume *v)
-{
-	char name[32], temporary[36];
-	struct stat st;
-
-	(void)snprintf(name, sizeof(name), "%06u" CW_SET_VOLUME, v->number);
-	(void)snprintf(temporary, sizeof(temporary), "%s.tmp", name);
-	if (fstatat(m->folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		return S_ISREG(st.st_mode) && (uint64_t)st.st_size == v->size;
-	return fstatat(m->folder, temporary, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
-	       S_ISREG(st.st_mode) && (uint64_t)st.st_size == v->size &&
-	       renameat(m->folder, temporary, m->folder, name) == 0 &&
-	       cw_sync(m->folder, NULL) == 0;
-}
-
-/* Volumes that the ledger has, but their medium, which is here, has not. */
-static int
-find_lost(struct pack *p, struct cw_error *err)
-{
-	for (size_t i = p->ledger.volume_count; i-- > 0;) {
-		const struct cw_ledger_volume *v = &p->ledger.volumes[i];
-		struct cw_target_medium *m =
-		    cw_target_find(p->target, v->medium);
-
-		if (m != NULL && !is_there(m, v) &&
-		    cw_ledger_lose_volume(&p->ledger, v->number, err) < 0)
-			return -1;
-	}
-	return 0;
-}
-
 static int
 open_media(struct pack *p, struct cw_error *err)
 {
-	uint64_t entries = cw_catalog_info(p->o->catalog)->entries;
-	uint32_t last = p->ledger.last_medium;
+	uint64_t entries;
 	uint32_t *kept;
 	int ret;
 
-	if (cw_target_open(p->o->to, p->o->to_count, p->ledger.seed_id,
-		p->ledger.time, cw_finish_reserve(entries), &last, &p->target,
-		err) < 0)
+	p->media.o = p->o;
+	p->media.ledger = &p->ledger;
+	p->media.seed_dir = p->seed_dir;
+	p->media.build = &p->build;
+	if (cw_increment_entries(p->o, &p->ledger, &entries, err) < 0 ||
+	    cw_pack_media_open(&p->media, entries, err) < 0)
 		return -1;
-	for (uint32_t n = p->ledger.last_medium + 1; n <= last; n++)
-		if (cw_ledger_add_medium(&p->ledger, n, err) < 0)
-			return -1;
-	if (find_lost(p, err) < 0 || cw_target_clean(p->target, err) < 0)
-		return -1;
-	kept = cw_calloc(p->ledger.volume_count, sizeof(*kept));
+	kept = cw_calloc(p->ledger.volume_count + 1, sizeof(*kept));
 	for (size_t i = 0; i < p->ledger.volume_count; i++)
 		kept[i] = p->ledger.volumes[i].number;
 	ret = cw_catalog_keep_volumes(
@@ -267,21 +246,20 @@ hire(struct pack *p, struct cw_error *err)
 		p->builder_count = CW_BUILDERS_MAX;
 	b->catalog_path = o->catalog_path;
 	b->catalog = o->catalog;
-	b->target = p->target;
+	b->target = p->media.target;
 	b->roots = p->roots;
 	b->root_count = o->root_count;
 	b->recipients = o->recipients;
 	b->recipient_count = o->recipient_count;
 	b->volume_size = p->ledger.volume_size;
 	b->progress = o->progress;
-	b->next_number = 1;
-	for (size_t i = 0; i < p->ledger.volume_count; i++)
-		if (p->ledger.volumes[i].number >= b->next_number)
-			b->next_number = p->ledger.volumes[i].number + 1;
-	b->finisher = cw_finisher_new(&p->ledger, p->target);
+	/* A medium that was lost may turn up, with files of its numbers. */
+	b->next_number = p->ledger.last_volume + 1;
+	b->finisher = cw_finisher_new(p->media.parity, p->media.target);
 	if (cw_queue_new(o->catalog_path, p->ledger.time, p->builder_count,
 		b->volume_size, &b->queue, err) < 0)
 		return -1;
+	cw_queue_since(b->queue, p->ledger.base);
 	for (unsigned i = 0; i < p->builder_count; i++)
 		if (cw_builder_new(b, i, &p->builders[i], err) < 0)
 			return -1;
@@ -303,9 +281,30 @@ work(void *arg)
 	return NULL;
 }
 
-/* All builders pack until nothing is left; the first real error is kept. */
+/* The builder with the open volume of the lowest number, or any. */
+static struct cw_builder *
+first_builder(const struct pack *p)
+{
+	struct cw_builder *first = NULL;
+
+	for (unsigned i = 0; i < p->builder_count; i++) {
+		struct cw_builder *b = p->builders[i];
+
+		if (cw_builder_volume(b) != 0 &&
+		    (first == NULL ||
+			cw_builder_volume(b) < cw_builder_volume(first)))
+			first = b;
+	}
+	return first != NULL ? first : p->builders[0];
+}
+
+/*
+ * All builders, or the one alone, pack until nothing is left; the first real
+ * error is kept.
+ */
 static int
-run_builders(struct pack *p, uint64_t bytes, struct cw_error *err)
+run_builders(struct pack *p, uint64_t bytes, const struct cw_builder *alone,
+    struct cw_error *err)
 {
 	pthread_t threads[CW_BUILDERS_MAX];
 	struct job jobs[CW_BUILDERS_MAX];
@@ -315,11 +314,18 @@ run_builders(struct pack *p, uint64_t bytes, struct cw_error *err)
 		return -1;
 	for (unsigned i = 0; i < p->builder_count; i++) {
 		jobs[i] = (struct job){p->builders[i], CW_ERROR_INIT, 0};
+		if (alone == p->builders[i])
+			cw_queue_alone(p->build.queue, i);
+	}
+	for (unsigned i = 0; i < p->builder_count; i++) {
+		if (alone != NULL && alone != p->builders[i])
+			continue;
 		if (pthread_create(&threads[i], NULL, work, &jobs[i]) != 0)
 			abort(); /* only without memory */
 	}
 	for (unsigned i = 0; i < p->builder_count; i++)
-		pthread_join(threads[i], NULL);
+		if (alone == NULL || alone == p->builders[i])
+			pthread_join(threads[i], NULL);
 	for (unsigned i = 0; i < p->builder_count; i++) {
 		if (jobs[i].ret == 0)
 			continue;
@@ -361,14 +367,15 @@ settle(struct pack *p, bool *has_dropped, struct cw_error *err)
 
 /* Waits for the finisher; what it lost is to be packed again. */
 static int
-drain(struct pack *p, bool *has_lost, struct cw_error *err)
+drain(struct pack *p, bool at_end, bool *has_lost, struct cw_error *err)
 {
 	struct cw_error why = CW_ERROR_INIT;
 	uint32_t *lost = NULL;
 	size_t count = 0;
 	int ret;
 
-	ret = cw_finisher_drain(p->build.finisher, &lost, &count, &why, err);
+	ret = cw_finisher_drain(
+	    p->build.finisher, at_end, &lost, &count, &why, err);
 	for (size_t i = 0; i < count && ret == 0; i++)
 		ret = cw_build_lose_volume(&p->build, lost[i], err);
 	free(lost);
@@ -382,14 +389,19 @@ close_last(struct pack *p, bool *has_lost, struct cw_error *err)
 	for (unsigned i = 0; i < p->builder_count; i++)
 		if (cw_builder_close_volume(p->builders[i], true, err) < 0)
 			return -1;
-	return drain(p, has_lost, err);
+	if (drain(p, true, has_lost, err) == 0)
+		return 0;
+	/* cw_finish completes the others, and says what is to be done. */
+	return cw_pack_media_has_failed(&p->media) ? 0 : -1;
 }
 
 static int
 scan(struct pack *p, struct cw_error *err)
 {
 	struct cw_scan_options options = {
-	    .contents = CW_SCAN_NO_CONTENTS,
+	    /* Only the digest tells what an increment has to hold. */
+	    .contents =
+		p->o->since == 0 ? CW_SCAN_NO_CONTENTS : CW_SCAN_CONTENTS,
 	    .excludes = p->o->excludes,
 	    .exclude_count = p->o->exclude_count,
 	    .progress = p->o->progress,
@@ -456,34 +468,18 @@ forget_missing(struct pack *p, unsigned pass, struct cw_error *err)
 	return ret;
 }
 
-/* The builder with the open volume of the lowest number, or any. */
-static struct cw_builder *
-first_builder(const struct pack *p)
-{
-	struct cw_builder *first = NULL;
-
-	for (unsigned i = 0; i < p->builder_count; i++) {
-		struct cw_builder *b = p->builders[i];
-
-		if (cw_builder_volume(b) != 0 &&
-		    (first == NULL ||
-			cw_builder_volume(b) < cw_builder_volume(first)))
-			first = b;
-	}
-	return first != NULL ? first : p->builders[0];
-}
-
 /* What could not be opened under the name it was listed with. */
 static int
 find_missing(struct pack *p, unsigned pass, struct cw_error *err)
 {
 	size_t count;
+	int ret;
 
 	(void)cw_missing_files(p->missing, &count);
 	if (count == 0)
 		return 0;
-	if (cw_builder_chase(first_builder(p), err) < 0 ||
-	    forget_missing(p, pass, err) < 0)
+	ret = cw_builder_chase(first_builder(p), err);
+	if (ret < 0 || (ret == 0 && forget_missing(p, pass, err) < 0))
 		return -1;
 	cw_missing_reset(p->missing);
 	return 0;
@@ -498,26 +494,30 @@ run_passes(struct pack *p, struct cw_error *err)
 {
 	struct cw_build *b = &p->build;
 	uint64_t before = UINT64_MAX; /* entries that the last pass packed */
+	bool has_dropped = false;
 
 	for (unsigned pass = 0; pass < PASSES_MAX; pass++) {
 		uint64_t entries, bytes, packed = b->packed, moved = b->moved;
 		uint64_t unreadable = b->unreadable;
-		bool has_dropped, has_lost, is_small;
+		bool has_lost, is_small, is_whole;
 
 		if (pass > 0 && scan(p, err) < 0)
 			return -1;
-		if (cw_catalog_unpacked(p->o->catalog, &entries, &bytes, err) <
-		    0)
+		if (cw_increment_begin_pass(p->o, &p->ledger, err) < 0 ||
+		    cw_increment_unpacked(
+			p->o, &p->ledger, &entries, &bytes, err) < 0)
 			return -1;
 		p->result->passes++;
 		cw_progress_start(p->o->progress, "packing", bytes, entries);
 		b->accept_moving = pass >= PASS_MOVING;
 		/* After the first pass all is looked at again anyway. */
 		b->missing = pass == 0 ? NULL : p->missing;
-		if (run_builders(p, bytes, err) < 0 ||
+		/* What was dropped fills the volume that stayed open. */
+		if (run_builders(p, bytes,
+			has_dropped ? first_builder(p) : NULL, err) < 0 ||
 		    find_missing(p, pass, err) < 0 ||
 		    settle(p, &has_dropped, err) < 0 ||
-		    drain(p, &has_lost, err) < 0)
+		    drain(p, false, &has_lost, err) < 0)
 			return -1;
 		if (pass == 0 && entries > 0) {
 			before = b->packed - packed;
@@ -530,9 +530,10 @@ run_passes(struct pack *p, struct cw_error *err)
 			continue;
 		p->result->unreadable = b->unreadable - unreadable;
 		p->result->first_unreadable = b->first_unreadable;
-		if (close_last(p, &has_lost, err) < 0)
+		if (close_last(p, &has_lost, err) < 0 ||
+		    cw_increment_end_pass(p->o, &p->ledger, &is_whole, err) < 0)
 			return -1;
-		if (!has_lost)
+		if (!has_lost && is_whole)
 			return 0;
 	}
 	return cw_error_set(err, CW_ERR_REFUSED,
@@ -558,8 +559,13 @@ pack(struct pack *p, struct cw_error *err)
 	    run_passes(p, err) < 0)
 		return -1;
 	cw_progress_start(p->o->progress, "closing", 0, 0);
-	if (cw_finish(
-		p->o, &p->ledger, p->target, p->seed_dir, p->result, err) < 0)
+	p->result->parity_k = p->ledger.parity_k;
+	p->result->parity_m = p->ledger.parity_m;
+	p->result->survive_media = p->ledger.survive_media;
+	p->result->volume_size = p->ledger.volume_size;
+	/* From now on nothing can be packed again. */
+	cw_seed_parity_on_lost(p->media.parity, NULL, NULL);
+	if (cw_finish(p->media.finish, p->result, err) < 0)
 		return -1;
 	p->result->generation = p->ledger.generation;
 	p->result->entries = cw_catalog_info(p->o->catalog)->entries;
@@ -567,7 +573,8 @@ pack(struct pack *p, struct cw_error *err)
 	p->result->bytes_read = p->build.bytes_read;
 	p->result->moving = p->build.moving;
 	p->result->volumes = p->ledger.volume_count;
-	return 0;
+	p->result->parity_shards = p->ledger.shard_count;
+	return cw_increment_report(p->o, &p->ledger, p->result, err);
 }
 
 int
@@ -594,7 +601,7 @@ cw_pack(const struct cw_pack_options *options, struct cw_pack_result *result,
 	cw_queue_free(p->build.queue);
 	cw_missing_free(p->missing);
 	free(p->build.free_numbers);
-	cw_target_free(p->target);
+	cw_pack_media_free(&p->media);
 	cw_ledger_close(&p->ledger);
 	for (size_t i = 0; p->roots != NULL && i < options->root_count; i++)
 		cw_close(&p->roots[i].dirfd);

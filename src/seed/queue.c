@@ -44,6 +44,7 @@ struct cw_queue {
 	unsigned builders;
 	uint64_t volume_size;
 	struct slot slots[CW_BUILDERS_MAX];
+	uint64_t since;
 	uint64_t left;	     /* bytes not handed out */
 	uint64_t raw, packed; /* so far, for the ratio */
 	bool is_stopped;
@@ -73,6 +74,7 @@ begin_stage(struct cw_queue *q)
 
 	if (q->stage < q->stage_count)
 		cw_run_query_init(&q->query, s->what, s->from, s->to);
+	q->query.since = q->since;
 }
 
 int
@@ -107,6 +109,12 @@ cw_queue_free(struct cw_queue *q)
 	free(q);
 }
 
+void
+cw_queue_since(struct cw_queue *q, uint64_t since)
+{
+	q->since = since;
+}
+
 int
 cw_queue_rewind(struct cw_queue *q, uint64_t bytes, unsigned active,
     struct cw_error *err)
@@ -117,6 +125,13 @@ cw_queue_rewind(struct cw_queue *q, uint64_t bytes, unsigned active,
 		q->slots[i].is_active = i < active;
 	begin_stage(q);
 	return cw_catalog_refresh(q->catalog, err);
+}
+
+void
+cw_queue_alone(struct cw_queue *q, unsigned builder)
+{
+	for (unsigned i = 0; i < q->builders; i++)
+		q->slots[i].is_active = i == builder;
 }
 
 /* What the bytes not handed out will take in volumes, as far as we know. */

@@ -29,6 +29,8 @@ struct cw_queue;
 int cw_queue_new(const char *catalog_path, int64_t now, unsigned builders,
     uint64_t volume_size, struct cw_queue **out, struct cw_error *err);
 void cw_queue_free(struct cw_queue *q); /* NULL is allowed */
+/* From the next rewind on: only what was touched after this generation. */
+void cw_queue_since(struct cw_queue *q, uint64_t since);
 
 /*
  * Starts from the beginning again; bytes are what is left to be packed.
@@ -36,6 +38,9 @@ void cw_queue_free(struct cw_queue *q); /* NULL is allowed */
  */
 int cw_queue_rewind(struct cw_queue *q, uint64_t bytes, unsigned active,
     struct cw_error *err);
+
+/* After a rewind: this builder alone takes runs. */
+void cw_queue_alone(struct cw_queue *q, unsigned builder);
 
 /*
  * The next run for a builder, waiting for its turn: 1 with *what and *run, 0

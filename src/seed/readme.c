@@ -1,8 +1,72 @@
 #include "seed/readme.h"
 
+/* What it is good for, and with what. */
+static void
+add_increment(struct cw_buf *buf, const struct cw_seed_readme *about)
+{
+	if (about->base == 0)
+		return;
+	cw_buf_printf(buf,
+	    "\n"
+	    "This seed is an increment: it holds what changed after "
+	    "generation %llu of the\n"
+	    "store, and is of use only with a full seed of that generation or "
+	    "a later one.\n"
+	    "With Causeway it goes into the replica that is there; leave out "
+	    "--root:\n"
+	    "\n"
+	    "    causeway receive DIRECTORY-OF-THIS-FILE/..\n"
+	    "\n"
+	    "With stock tools unpack the full seed first, and then the volumes "
+	    "of all\n"
+	    "increments into the same directory, the oldest first.  All mail "
+	    "is there\n"
+	    "then, but what was moved stands where it was, and what was "
+	    "deleted stands\n"
+	    "still: the catalog (tables entry and tombstone) says so.\n",
+	    (unsigned long long)about->base);
+}
+
+/* What else belongs to the seed, and what to do where something is lost. */
+static void
+add_parity(struct cw_buf *buf, const struct cw_seed_readme *about)
+{
+	cw_buf_printf(buf,
+	    "\n"
+	    "This is medium %u of the seed; MEDIUM says of how many, if that "
+	    "was known when\n"
+	    "it was closed, and MANIFEST of the last medium lists all.  "
+	    "Media may be read in\n"
+	    "any order.  CHECKSUMS.blocks holds digests of every 64 KiB, and "
+	    "is for Causeway.\n",
+	    about->medium);
+	if (about->parity_k == 0)
+		return;
+	cw_buf_printf(buf,
+	    "\n"
+	    "The files NNNNNN.NN.rs hold no mail: they are Reed-Solomon "
+	    "parity, %u for %u\n"
+	    "volumes.  Damaged or missing volumes are rebuilt from them by "
+	    "Causeway alone:\n"
+	    "\n"
+	    "    causeway repair DIRECTORY-OF-THIS-FILE/.. [those of the "
+	    "other media]\n"
+	    "\n"
+	    "Stock tools need no parity: they get all that is in whole "
+	    "volumes.\n",
+	    about->parity_m, about->parity_k);
+	if (about->survive_media > 0)
+		cw_buf_printf(buf,
+		    "Volumes and parity are spread: if %u of the media %s "
+		    "lost, the others hold all\n"
+		    "of the mail.  With stock tools the volumes of all media "
+		    "are needed.\n",
+		    about->survive_media,
+		    about->survive_media == 1 ? "is" : "are");
+}
+
 void
-cw_seed_readme(struct cw_buf *buf, const char *seed_id,
-    const char *minisign_key, unsigned medium)
+cw_seed_readme(struct cw_buf *buf, const struct cw_seed_readme *about)
 {
 	cw_buf_printf(buf,
 	    "This medium carries a sealed copy of a mail store, made by "
@@ -79,8 +143,11 @@ cw_seed_readme(struct cw_buf *buf, const char *seed_id,
 	    "database, opened\n"
 	    "   the same way (age -d, zstd -d); its table entry lists every "
 	    "file with\n"
-	    "   its SHA-256.  The folder copy/ holds second copies of the "
-	    "small "
+	    "   its SHA-256.  A medium that was full before the end has none: "
+	    "see the last\n"
+	    "   one.  The folder copy/ holds second copies of the small "
 	    "files.\n",
-	    seed_id, minisign_key, medium);
+	    about->seed_id, about->minisign_key, about->medium);
+	add_parity(buf, about);
+	add_increment(buf, about);
 }

@@ -8,11 +8,19 @@
 
 #include "base/buf.h"
 
-/*
- * Appends the text of one medium.  seed_id is 16 hex digits, minisign_key the
- * base64 line of the writer's public key.
- */
-void cw_seed_readme(struct cw_buf *buf, const char *seed_id,
-    const char *minisign_key, unsigned medium);
+#include <stdint.h>
+
+/* base: the generation that an increment builds on; 0 of a full seed. */
+struct cw_seed_readme {
+	const char *seed_id;	     /* 16 hex digits */
+	const char *minisign_key;    /* the writer's public key, base64 */
+	uint32_t medium;	     /* which one this is */
+	uint32_t parity_k, parity_m; /* 0 0: no parity */
+	uint32_t survive_media;
+	uint64_t base;
+};
+
+/* Appends the text of one medium. */
+void cw_seed_readme(struct cw_buf *buf, const struct cw_seed_readme *about);
 
 #endif

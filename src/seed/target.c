@@ -1,28 +1,17 @@
-#include "seed/target.h"
+#include "seed/target_impl.h"
 
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/fs.h"
-#include "base/text.h"
 #include "media/set.h"
 
 #include <blkid/blkid.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
-
-struct cw_target {
-	pthread_mutex_t lock;
-	struct cw_target_medium *media;
-	size_t count;
-	uint64_t reserve;
-};
 
 /*
  * Label and UUID of the filesystem a directory is on, as far as we may look:
@@ -47,15 +36,15 @@ identify(int fd, struct cw_medium *medium)
 	probe = blkid_new_probe_from_filename(device);
 	if (probe != NULL) {
 		blkid_probe_enable_superblocks(probe, 1);
-		blkid_probe_set_superblocks_flags(probe,
-		    BLKID_SUBLKS_LABEL | BLKID_SUBLKS_UUID);
+		blkid_probe_set_superblocks_flags(
+		    probe, BLKID_SUBLKS_LABEL | BLKID_SUBLKS_UUID);
 		if (blkid_do_safeprobe(probe) == 0) {
-			if (blkid_probe_lookup_value(probe, "UUID", &value,
-				&len) == 0 &&
+			if (blkid_probe_lookup_value(
+				probe, "UUID", &value, &len) == 0 &&
 			    len > 1 && len <= CW_MEDIUM_UUID_MAX)
 				memcpy(medium->filesystem, value, len);
-			if (blkid_probe_lookup_value(probe, "LABEL", &value,
-				&len) == 0 &&
+			if (blkid_probe_lookup_value(
+				probe, "LABEL", &value, &len) == 0 &&
 			    len > 1 && len <= CW_MEDIUM_LABEL_MAX)
 				memcpy(medium->label, value, len);
 		}
@@ -120,8 +109,8 @@ save_medium(struct cw_target_medium *m, struct cw_error *err)
 	int ret = cw_medium_encode(&m->is, &text, err);
 
 	if (ret == 0)
-		ret = cw_save_file(m->folder, CW_SET_MEDIUM, text.data,
-		    text.len, 0644, err);
+		ret = cw_save_file(
+		    m->folder, CW_SET_MEDIUM, text.data, text.len, 0644, err);
 	cw_buf_free(&text);
 	return ret;
 }
@@ -136,11 +125,11 @@ load_medium(struct cw_target_medium *m, const uint8_t *seed_id, bool *is_known,
 	int ret;
 
 	*is_known = false;
-	ret = cw_read_file(m->folder, CW_SET_MEDIUM, CW_MEDIUM_TEXT_MAX, &text,
-	    err);
+	ret = cw_read_file(
+	    m->folder, CW_SET_MEDIUM, CW_MEDIUM_TEXT_MAX, &text, err);
 	if (ret == 0)
-		ret = cw_medium_decode((const char *)text.data, text.len,
-		    &found, err);
+		ret = cw_medium_decode(
+		    (const char *)text.data, text.len, &found, err);
 	else if (ret == 1)
 		goto none;
 	if (ret == 0 &&
@@ -161,12 +150,12 @@ out:
 	return ret;
 }
 
+/* Opens its folders, and reads its MEDIUM if there is one. */
 static int
 open_medium(struct cw_target_medium *m, const char *dir, const uint8_t *seed_id,
-    int64_t now, uint32_t *last_number, struct cw_error *err)
+    bool *is_known, struct cw_error *err)
 {
 	char id[CW_SEED_ID_TEXT];
-	bool is_known;
 	int top = -1, ret = -1;
 
 	cw_hex_encode(seed_id, CW_SEED_ID_SIZE, id);
@@ -182,21 +171,8 @@ open_medium(struct cw_target_medium *m, const char *dir, const uint8_t *seed_id,
 		goto out;
 	/* The names must be there after a power cut, before what is in them. */
 	if (cw_sync(m->folder, err) < 0 || cw_sync(m->top, err) < 0 ||
-	    cw_sync(top, err) < 0 ||
-	    load_medium(m, seed_id, &is_known, err) < 0)
+	    cw_sync(top, err) < 0 || load_medium(m, seed_id, is_known, err) < 0)
 		goto out;
-	if (is_known) {
-		if (m->is.number > *last_number)
-			*last_number = m->is.number;
-	} else {
-		memcpy(m->is.seed_id, seed_id, CW_SEED_ID_SIZE);
-		m->is.number = ++*last_number;
-		m->is.count = 0;
-		m->is.time = now;
-		identify(m->folder, &m->is);
-		if (save_medium(m, err) < 0)
-			goto out;
-	}
 	ret = 0;
 out:
 	if (ret < 0)
@@ -205,44 +181,155 @@ out:
 	return ret;
 }
 
+/* Gives a number to a medium that has none. */
+static int
+number_medium(const struct cw_target *t, struct cw_target_medium *m,
+    uint32_t number, struct cw_error *err)
+{
+	memcpy(m->is.seed_id, t->seed_id, CW_SEED_ID_SIZE);
+	m->is.number = number;
+	m->is.count = 0;
+	m->is.time = t->now;
+	identify(m->folder, &m->is);
+	if (save_medium(m, err) < 0)
+		return cw_error_context(err, "medium in %s", m->path);
+	return 0;
+}
+
+/* Closes and frees what is known of a medium. */
+static void
+free_medium(struct cw_target_medium *m)
+{
+	if (m == NULL)
+		return;
+	free(m->path);
+	cw_close(&m->top);
+	cw_close(&m->folder);
+	free(m);
+}
+
+/* Opens one more; two of one number are an error. */
+static int
+add(struct cw_target *t, const char *dir, bool *is_known,
+    struct cw_target_medium **out, struct cw_error *err)
+{
+	struct cw_target_medium *m = cw_calloc(1, sizeof(*m));
+
+	m->top = m->folder = -1;
+	if (open_medium(m, dir, t->seed_id, is_known, err) < 0)
+		goto fail;
+	for (size_t i = 0; i < t->count && *is_known; i++) {
+		if (t->media[i]->is.number != m->is.number)
+			continue;
+		cw_error_set(err, CW_ERR_USAGE,
+		    "%s and %s are the same medium (%u of this seed): name "
+		    "each once",
+		    t->media[i]->path, m->path, m->is.number);
+		goto fail;
+	}
+	*out = m;
+	return 0;
+fail:
+	free_medium(m);
+	return -1;
+}
+
 int
-cw_target_open(const char *const *dirs, size_t count,
-    const uint8_t seed_id[CW_SEED_ID_SIZE],
-    int64_t now, uint64_t reserve, uint32_t *last_number,
-    struct cw_target **out, struct cw_error *err)
+target_add(struct cw_target *t, const char *dir, struct cw_target_medium **out,
+    struct cw_error *err)
+{
+	struct cw_target_medium *m;
+	bool is_known;
+
+	if (add(t, dir, &is_known, &m, err) < 0)
+		return -1;
+	if (!is_known && number_medium(t, m, t->last_number + 1, err) < 0) {
+		free_medium(m);
+		return -1;
+	}
+	if (m->is.number > t->last_number)
+		t->last_number = m->is.number;
+	*out = m;
+	return 0;
+}
+
+void
+target_append(struct cw_target *t, struct cw_target_medium *m)
+{
+	m->index = t->count;
+	t->media = cw_reallocarray(t->media, t->count + 1, sizeof(*t->media));
+	t->media[t->count++] = m;
+}
+
+static struct cw_target *
+new_target(const uint8_t *seed_id, int64_t now, uint64_t reserve)
 {
 	struct cw_target *t = cw_calloc(1, sizeof(*t));
 
-	*out = NULL;
 	pthread_mutex_init(&t->lock, NULL);
+	pthread_cond_init(&t->moved, NULL);
 	t->reserve = reserve;
-	t->media = cw_calloc(count, sizeof(*t->media));
-	for (size_t i = 0; i < count; i++)
-		t->media[i].top = t->media[i].folder = -1;
-	for (t->count = 0; t->count < count; t->count++) {
-		struct cw_target_medium *m = &t->media[t->count];
+	memcpy(t->seed_id, seed_id, sizeof(t->seed_id));
+	t->now = now;
+	return t;
+}
 
-		if (open_medium(m, dirs[t->count], seed_id, now, last_number,
-			err) < 0) {
-			t->count++;
-			goto fail;
+int
+cw_target_open(const char *const *dirs, size_t count,
+    const uint8_t seed_id[CW_SEED_ID_SIZE], int64_t now, uint64_t reserve,
+    uint32_t *last_number, struct cw_target **out, struct cw_error *err)
+{
+	struct cw_target *t = new_target(seed_id, now, reserve);
+
+	*out = NULL;
+	t->last_number = *last_number;
+	for (size_t i = 0; i < count; i++) {
+		struct cw_target_medium *m;
+
+		if (target_add(t, dirs[i], &m, err) < 0) {
+			cw_target_free(t);
+			return -1;
 		}
-		for (size_t i = 0; i < t->count; i++) {
-			if (t->media[i].is.number != m->is.number)
-				continue;
-			cw_error_set(err, CW_ERR_USAGE,
-			    "%s and %s are the same medium (%u of this seed): "
-			    "name each once",
-			    t->media[i].path, m->path, m->is.number);
-			t->count++;
-			goto fail;
-		}
+		target_append(t, m);
 	}
+	*last_number = t->last_number;
 	*out = t;
 	return 0;
-fail:
-	cw_target_free(t);
-	return -1;
+}
+
+int
+cw_target_open_set(const char *const *dirs, size_t count,
+    const uint8_t seed_id[CW_SEED_ID_SIZE], int64_t now, uint64_t reserve,
+    struct cw_target **out, struct cw_error *err)
+{
+	struct cw_target *t = new_target(seed_id, now, reserve);
+	int ret = 0;
+
+	*out = NULL;
+	for (size_t i = 0; i < count && ret == 0; i++) {
+		struct cw_target_medium *m;
+		bool is_known;
+
+		ret = add(t, dirs[i], &is_known, &m, err);
+		if (ret == 0)
+			target_append(t, m);
+	}
+	for (size_t i = 0; i < count && ret == 0; i++) {
+		uint32_t number = 1;
+
+		if (t->media[i]->is.number != 0)
+			continue;
+		while (cw_target_find(t, number) != NULL)
+			number++;
+		ret = number_medium(t, t->media[i], number, err);
+	}
+	if (ret < 0) {
+		cw_target_free(t);
+		return -1;
+	}
+	t->last_number = (uint32_t)count;
+	*out = t;
+	return 0;
 }
 
 void
@@ -250,12 +337,11 @@ cw_target_free(struct cw_target *t)
 {
 	if (t == NULL)
 		return;
-	for (size_t i = 0; i < t->count; i++) {
-		free(t->media[i].path);
-		cw_close(&t->media[i].top);
-		cw_close(&t->media[i].folder);
-	}
+	target_groups_free(t);
+	for (size_t i = 0; i < t->count; i++)
+		free_medium(t->media[i]);
 	free(t->media);
+	pthread_cond_destroy(&t->moved);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
 }
@@ -264,11 +350,18 @@ int
 cw_target_clean(struct cw_target *t, struct cw_error *err)
 {
 	for (size_t i = 0; i < t->count; i++)
-		if (remove_leftovers(t->media[i].folder, ".", err) < 0 ||
-		    remove_leftovers(t->media[i].folder, CW_SET_COPY, err) < 0)
-			return cw_error_context(err, "medium in %s",
-			    t->media[i].path);
+		if (remove_leftovers(t->media[i]->folder, ".", err) < 0 ||
+		    remove_leftovers(t->media[i]->folder, CW_SET_COPY, err) < 0)
+			return cw_error_context(
+			    err, "medium in %s", t->media[i]->path);
 	return 0;
+}
+
+void
+cw_target_set_asker(struct cw_target *t, const struct cw_target_asker *asker)
+{
+	t->asker = *asker;
+	t->has_asker = true;
 }
 
 size_t
@@ -280,104 +373,14 @@ cw_target_count(const struct cw_target *t)
 struct cw_target_medium *
 cw_target_medium(struct cw_target *t, size_t i)
 {
-	return &t->media[i];
+	return t->media[i];
 }
 
 struct cw_target_medium *
 cw_target_find(struct cw_target *t, uint32_t number)
 {
 	for (size_t i = 0; i < t->count; i++)
-		if (t->media[i].is.number == number)
-			return &t->media[i];
+		if (t->media[i]->is.number == number)
+			return t->media[i];
 	return NULL;
-}
-
-/* Bytes that may still be promised on a medium. */
-static uint64_t
-room(const struct cw_target *t, const struct cw_target_medium *m)
-{
-	struct statvfs vfs;
-	uint64_t available;
-
-	if (fstatvfs(m->folder, &vfs) < 0)
-		return 0;
-	available = (uint64_t)vfs.f_bavail * vfs.f_frsize;
-	/*
-	 * Without allocation a promise may be half written already and so be
-	 * counted twice: that only makes us careful.
-	 */
-	if (available < m->promised + t->reserve)
-		return 0;
-	return available - m->promised - t->reserve;
-}
-
-int
-cw_target_take(struct cw_target *t, uint64_t size,
-    struct cw_target_medium **out, struct cw_error *err)
-{
-	const struct cw_target_medium *failed = NULL, *emptiest = &t->media[0];
-	char need[CW_TEXT_MAX], most[CW_TEXT_MAX];
-	uint64_t best = 0;
-	int ret = -1;
-
-	pthread_mutex_lock(&t->lock);
-	for (size_t i = 0; i < t->count && ret < 0; i++) {
-		struct cw_target_medium *m = &t->media[i];
-		uint64_t have = m->is_failed ? 0 : room(t, m);
-
-		if (have >= size) {
-			m->promised += size;
-			*out = m;
-			ret = 0;
-		} else if (have > best) {
-			best = have;
-			emptiest = m;
-		}
-		if (failed == NULL && m->is_failed)
-			failed = m;
-	}
-	pthread_mutex_unlock(&t->lock);
-	if (ret == 0)
-		return 0;
-	if (failed != NULL)
-		return cw_error_set(err,
-		    failed->why.code == CW_ERR_NOSPACE ? CW_ERR_NOSPACE :
-							 CW_ERR_IO,
-		    "no medium takes the next volume; the one in %s failed: "
-		    "%s; attach another one, and give its directory as a "
-		    "further --to",
-		    failed->path, failed->why.message);
-	cw_text_bytes(size, need);
-	cw_text_bytes(best, most);
-	return cw_error_set(err, CW_ERR_NOSPACE,
-	    "no medium has room for the next volume: it needs %s, and the "
-	    "emptiest, in %s, has %s free; attach another one, and give its "
-	    "directory as a further --to",
-	    need, emptiest->path, most);
-}
-
-uint64_t
-cw_target_begun(struct cw_target *t, struct cw_target_medium *m,
-    const char *temporary, uint64_t size)
-{
-	struct stat st;
-
-	if (fstatat(m->folder, temporary, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-	    (uint64_t)st.st_blocks * 512 < size)
-		return size;
-	cw_target_release(t, m, size, NULL);
-	return 0;
-}
-
-void
-cw_target_release(struct cw_target *t, struct cw_target_medium *m,
-    uint64_t size, const struct cw_error *why)
-{
-	pthread_mutex_lock(&t->lock);
-	m->promised -= size;
-	if (why != NULL && !m->is_failed) {
-		m->is_failed = true;
-		m->why = *why;
-	}
-	pthread_mutex_unlock(&t->lock);
 }

@@ -1,14 +1,13 @@
 #include "seed/verify.h"
 
 #include "base/buf.h"
-#include "base/crypto.h"
 #include "base/fs.h"
 #include "base/text.h"
-#include "media/scrub.h"
 #include "seed/verify_folder.h"
+#include "seed/verify_impl.h"
 #include "seed/verify_result.h"
 
-#include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,45 +15,22 @@
 #include <time.h>
 
 #define QUICK_MAX (1u << 20) /* files that a quick look reads all the same */
+#define NOTED_MAX 4u	     /* media named as being read */
 
-/* What one scrubbed file is. */
-struct item {
-	const struct cw_set_medium *medium;
-	const struct cw_manifest_file *file;
-	char name[sizeof(CW_SET_COPY) + CW_MANIFEST_NAME_MAX + 1];
-	bool is_copy;  /* of the item before it */
-	bool has_copy; /* the item behind this one */
-	bool is_quick; /* its size was looked at, no more */
-	bool is_good;
-};
+/* ---- what there is to read ---- */
 
-struct verify {
-	const struct cw_verify_options *options;
-	struct cw_verify_result *result;
-	struct cw_set *set;
-	struct cw_scrub_file *files; /* in the order of items */
-	struct item *items;
-	size_t count, room;
-};
-
+/* Whether a file has a second copy that is read beside it. */
 static bool
-ends_with(const char *name, const char *end)
+is_twice(const char *name)
 {
-	size_t len = strlen(name), end_len = strlen(end);
-
-	return len >= end_len && strcmp(name + len - end_len, end) == 0;
-}
-
-static bool
-is_volume(const char *name)
-{
-	return isdigit((unsigned char)name[0]) &&
-	       ends_with(name, CW_SET_VOLUME);
+	return strcmp(name, CW_SET_CATALOG) == 0 ||
+	       strcmp(name, CW_SET_BLOCKS) == 0;
 }
 
 /* Files that cw_set_open has looked at, or that are looked at as copies. */
 static bool
-is_done_elsewhere(const struct verify *v, const struct cw_manifest_file *file)
+is_done_elsewhere(
+    const struct cw_verify_work *v, const struct cw_manifest_file *file)
 {
 	static const char *const names[] = {
 	    CW_SET_MEDIUM,
@@ -62,20 +38,22 @@ is_done_elsewhere(const struct verify *v, const struct cw_manifest_file *file)
 	    CW_SET_COPY "/" CW_SET_MEDIUM,
 	    CW_SET_COPY "/" CW_SET_CHECKSUMS,
 	};
+	const size_t copy_len = strlen(CW_SET_COPY "/");
 
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strcmp(file->name, names[i]) == 0)
 			return true;
-	return strcmp(file->name, CW_SET_COPY "/" CW_SET_CATALOG) == 0 &&
-	       cw_manifest_find(
-		   &v->set->manifest, file->medium, CW_SET_CATALOG) != NULL;
+	return strncmp(file->name, CW_SET_COPY "/", copy_len) == 0 &&
+	       is_twice(file->name + copy_len) &&
+	       cw_manifest_find(&v->set->manifest, file->medium,
+		   file->name + copy_len) != NULL;
 }
 
 static void
-add_item(struct verify *v, const struct cw_set_medium *medium,
+add_item(struct cw_verify_work *v, size_t medium,
     const struct cw_manifest_file *file, bool is_copy)
 {
-	struct item *item;
+	struct cw_verify_item *item;
 
 	if (v->count == v->room) {
 		v->room = v->room == 0 ? 64 : 2 * v->room;
@@ -85,264 +63,267 @@ add_item(struct verify *v, const struct cw_set_medium *medium,
 		    cw_reallocarray(v->files, v->room, sizeof(*v->files));
 	}
 	item = &v->items[v->count];
-	*item =
-	    (struct item){.medium = medium, .file = file, .is_copy = is_copy};
+	*item = (struct cw_verify_item){
+	    .medium = medium,
+	    .file = file,
+	    .is_copy = is_copy,
+	    .has_blocks = !is_copy && cw_blocks_has_file(file->name),
+	};
 	snprintf(item->name, sizeof(item->name), "%s%s",
 	    is_copy ? CW_SET_COPY "/" : "", file->name);
 	v->files[v->count++] = (struct cw_scrub_file){
-	    .dirfd = medium->dirfd,
+	    .dirfd = v->set->media[medium].dirfd,
 	    .size = file->size,
 	};
 }
 
 /* Lists the files of all media that are here. */
 static void
-list_items(struct verify *v)
+list_items(struct cw_verify_work *v)
 {
 	const struct cw_manifest *m = &v->set->manifest;
 
 	for (size_t i = 0; i < v->set->count; i++) {
-		const struct cw_set_medium *medium = &v->set->media[i];
-
 		for (size_t j = 0; j < m->file_count; j++) {
 			const struct cw_manifest_file *file = &m->files[j];
 
-			if (file->medium != medium->number ||
+			if (file->medium != v->set->media[i].number ||
 			    is_done_elsewhere(v, file))
 				continue;
-			add_item(v, medium, file, false);
-			if (strcmp(file->name, CW_SET_CATALOG) != 0)
+			add_item(v, i, file, false);
+			if (!is_twice(file->name))
 				continue;
 			v->items[v->count - 1].has_copy = true;
-			add_item(v, medium, file, true);
+			add_item(v, i, file, true);
 		}
 	}
-	/* The array has its final place only now. */
-	for (size_t i = 0; i < v->count; i++)
-		v->files[i].name = v->items[i].name;
-}
-
-/* Looks at a file's size, as cw_scrub would, without reading it. */
-static void
-look(struct cw_scrub_file *file)
-{
-	struct cw_error err = CW_ERROR_INIT;
-	struct stat st;
-	int fd = cw_set_open_file(file->dirfd, file->name, 0, &st, &err);
-
-	if (fd < 0) {
-		file->state = err.code == CW_ERR_MISSING ? CW_SCRUB_MISSING
-			      : err.code == CW_ERR_DAMAGED
-				  ? CW_SCRUB_STRANGE
-				  : CW_SCRUB_UNREADABLE;
-		return;
-	}
-	file->found = (uint64_t)st.st_size;
-	file->state = file->found == file->size ? CW_SCRUB_READ : CW_SCRUB_SIZE;
-	cw_close(&fd);
-}
-
-/* Reads what is small, and looks at the rest. */
-static int
-scrub_quickly(struct verify *v, const struct cw_scrub_options *options,
-    struct cw_error *err)
-{
+	/* The arrays have their final place only now. */
 	for (size_t i = 0; i < v->count; i++) {
-		v->items[i].is_quick = v->files[i].size > QUICK_MAX;
-		if (v->items[i].is_quick)
-			look(&v->files[i]);
-		else if (cw_scrub(&v->files[i], 1, options, err) < 0)
-			return -1;
+		v->files[i].name = v->items[i].name;
+		v->files[i].tag = &v->items[i];
 	}
-	return 0;
+}
+
+/* ---- reading ---- */
+
+static bool
+is_good_block(void *arg, const struct cw_scrub_file *file, uint64_t block,
+    const uint8_t xxh[CW_XXH_SIZE])
+{
+	const struct cw_verify_work *v = arg;
+	const struct cw_verify_item *item = file->tag;
+	const struct cw_blocks *blocks = v->blocks[item->medium];
+
+	/* Where nothing tells, the file is good or bad as a whole. */
+	return !item->has_blocks || !cw_blocks_has(blocks) ||
+	       cw_blocks_is_good(blocks, file->name, block, xxh);
+}
+
+/* Says which media are read now. */
+static void
+note_media(struct cw_verify_work *v)
+{
+	struct cw_buf text = CW_BUF_INIT;
+	unsigned count = 0;
+
+	if (v->options->note == NULL)
+		return;
+	for (size_t i = 0; i < v->set->count; i++) {
+		if (v->running[i] == 0 || ++count > NOTED_MAX)
+			continue;
+		cw_buf_printf(&text, "%s%u", count == 1 ? "" : ", ",
+		    v->set->media[i].number);
+	}
+	if (count > NOTED_MAX)
+		cw_buf_text(&text, ", ...");
+	if (count > 0 && v->result->media > 0)
+		cw_buf_printf(&text, " of %u", v->result->media);
+	if (count > 0) {
+		char *note = cw_asprintf("%s %s",
+		    count == 1 ? "medium" : "media", cw_buf_string(&text));
+
+		v->options->note(v->options->note_arg, note);
+		free(note);
+	}
+	cw_buf_free(&text);
+}
+
+static void
+file_begun(void *arg, const struct cw_scrub_file *file)
+{
+	struct cw_verify_work *v = arg;
+	const struct cw_verify_item *item = file->tag;
+
+	if (v->running[item->medium]++ == 0)
+		note_media(v);
+}
+
+static void
+file_done(void *arg, const struct cw_scrub_file *file)
+{
+	struct cw_verify_work *v = arg;
+	const struct cw_verify_item *item = file->tag;
+
+	v->running[item->medium]--;
+	if (v->resume != NULL && file->state == CW_SCRUB_READ) {
+		char *fault = cw_verify_find_fault(v, item, file);
+
+		if (fault == NULL)
+			cw_verify_resume_add(v->resume,
+			    v->set->media[item->medium].number, file);
+		free(fault);
+	}
+}
+
+/* Whether a file need not be read; looks at it where that can be. */
+static bool
+is_settled(struct cw_verify_work *v, size_t i)
+{
+	struct cw_verify_item *item = &v->items[i];
+
+	if (v->options->quick &&
+	    (item->has_blocks || v->files[i].size > QUICK_MAX)) {
+		item->is_quick = true;
+		cw_scrub_look(&v->files[i]);
+		return true;
+	}
+	if (v->resume == NULL)
+		return false;
+	cw_scrub_look(&v->files[i]);
+	item->was_before =
+	    v->files[i].state == CW_SCRUB_READ &&
+	    cw_verify_resume_has(
+		v->resume, v->set->media[item->medium].number, &v->files[i]);
+	return item->was_before;
 }
 
 static int
-scrub(struct verify *v, struct cw_error *err)
+scrub(struct cw_verify_work *v, struct cw_error *err)
 {
 	struct cw_scrub_options options = {
 	    .threads = v->options->threads,
 	    .cached = v->options->cached,
 	    .rate = v->options->rate,
 	    .progress = v->options->progress,
+	    .arg = v,
+	    .is_good = is_good_block,
+	    .begun = file_begun,
+	    .done = file_done,
 	};
+	struct cw_scrub_file *todo =
+	    cw_reallocarray(NULL, v->count + 1, sizeof(*todo));
 	uint64_t bytes = 0;
+	size_t count = 0;
+	int ret;
 
-	for (size_t i = 0; i < v->count; i++)
-		if (!v->options->quick || v->files[i].size <= QUICK_MAX)
-			bytes += v->files[i].size;
-	cw_progress_start(v->options->progress, "verifying", bytes, v->count);
-	if (v->options->quick)
-		return scrub_quickly(v, &options, err);
-	return cw_scrub(v->files, v->count, &options, err);
-}
-
-/* What is wrong with a file that is there, or NULL; to be freed. */
-static char *
-find_fault(const struct item *item, const struct cw_scrub_file *f)
-{
-	const struct cw_checksum *sum = NULL;
-	bool is_xxh_good;
-
-	switch (f->state) {
-	case CW_SCRUB_PENDING:
-	case CW_SCRUB_MISSING:
-		return NULL;
-	case CW_SCRUB_STRANGE:
-		return cw_asprintf("%s/%s is not a regular file",
-		    item->medium->path, item->name);
-	case CW_SCRUB_SIZE:
-		return cw_asprintf("%s/%s is %llu bytes, expected %llu",
-		    item->medium->path, item->name,
-		    (unsigned long long)f->found, (unsigned long long)f->size);
-	case CW_SCRUB_UNREADABLE:
-		return cw_asprintf("%s/%s can't be read: %s",
-		    item->medium->path, item->name,
-		    strerrordesc_np(f->os_error) == NULL
-			? "unknown error"
-			: strerrordesc_np(f->os_error));
-	case CW_SCRUB_READ:
-		break;
-	}
-	if (item->is_quick)
-		return NULL;
-	if (item->medium->has_checksums)
-		sum = cw_checksums_find(
-		    &item->medium->checksums, item->file->name);
-	is_xxh_good = sum == NULL || memcmp(sum->xxh, f->xxh, CW_XXH_SIZE) == 0;
-	if (memcmp(f->sha256, item->file->sha256, CW_SHA256_SIZE) != 0)
-		return cw_asprintf(
-		    "%s/%s is not what was signed: its SHA-256 differs%s",
-		    item->medium->path, item->name,
-		    sum != NULL && is_xxh_good
-			? ", but its checksum does not: somebody did that "
-			  "on purpose"
-			: "");
-	if (!is_xxh_good)
-		return cw_asprintf("%s/%s is what was signed, but CHECKSUMS "
-				   "says otherwise",
-		    item->medium->path, item->name);
-	return NULL;
-}
-
-/* The damaged ranges of a file: those known, or else all of it. */
-static void
-add_ranges(struct verify *v, const struct item *item,
-    const struct cw_scrub_file *f, enum cw_verify_status status, char *reason)
-{
-	for (size_t i = 0; i < f->bad_count; i++)
-		cw_verify_add_damage(v->result, item->medium->number,
-		    item->name, f->bad[i].offset, f->bad[i].length, status,
-		    cw_strdup(reason));
-	if (f->bad_count == 0)
-		cw_verify_add_damage(v->result, item->medium->number,
-		    item->name, 0, f->size, status, cw_strdup(reason));
-	free(reason);
-}
-
-/* What the scrub of a file means, given that of its other copy. */
-static void
-judge(struct verify *v, size_t i)
-{
-	struct item *item = &v->items[i];
-	const struct cw_scrub_file *f = &v->files[i];
-	bool has_good = (item->has_copy && v->items[i + 1].is_good) ||
-			(item->is_copy && v->items[i - 1].is_good);
-	char *reason;
-
-	if (f->state == CW_SCRUB_MISSING) {
-		cw_verify_add_missing(v->result, item->medium->number,
-		    item->name, false, has_good);
-		return;
-	}
-	reason = find_fault(item, f);
-	if (reason == NULL)
-		return;
-	add_ranges(v, item, f,
-	    has_good ? CW_VERIFY_REPAIRABLE : CW_VERIFY_DAMAGED, reason);
-}
-
-static void
-judge_all(struct verify *v)
-{
 	for (size_t i = 0; i < v->count; i++) {
-		char *reason = find_fault(&v->items[i], &v->files[i]);
-
-		v->items[i].is_good =
-		    reason == NULL && v->files[i].state == CW_SCRUB_READ;
-		free(reason);
+		if (is_settled(v, i))
+			continue;
+		bytes += v->files[i].size;
+		todo[count] = v->files[i];
+		todo[count].state = CW_SCRUB_PENDING;
+		count++;
 	}
-	for (size_t i = 0; i < v->count; i++) {
-		const struct cw_scrub_file *f = &v->files[i];
-		bool is_read = f->state == CW_SCRUB_READ ||
-			       f->state == CW_SCRUB_UNREADABLE;
-
-		judge(v, i);
-		if (is_volume(v->items[i].name) && f->state != CW_SCRUB_MISSING)
-			v->result->volumes++;
-		if (is_read && !v->items[i].is_quick)
-			v->result->bytes += f->found;
-	}
+	cw_progress_start(v->options->progress, "verifying", bytes, count);
+	ret = cw_scrub(todo, count, &options, err);
+	for (size_t i = 0; i < count; i++)
+		v->files[(struct cw_verify_item *)todo[i].tag - v->items] =
+		    todo[i];
+	free(todo);
+	return ret;
 }
 
-/* What cw_set_open found wrong with the files it read. */
-static void
-take_faults(struct verify *v)
+/* ---- going on ---- */
+
+/* The file named for the seed in the directory of the options. */
+static int
+open_resume_in(struct cw_verify_work *v, struct cw_verify_resume_source *source,
+    struct cw_error *err)
 {
-	static const enum cw_verify_status statuses[] = {
-	    [CW_SET_REPAIRABLE] = CW_VERIFY_REPAIRABLE,
-	    [CW_SET_DAMAGED] = CW_VERIFY_DAMAGED,
-	    [CW_SET_UNTRUSTED] = CW_VERIFY_UNTRUSTED,
+	int fd, ret;
+
+	if (cw_make_dirs(v->options->resume_dir, 0700, err) < 0 ||
+	    (fd = cw_open_dir(v->options->resume_dir, err)) < 0)
+		return -1;
+	source->dirfd = fd;
+	source->name = v->set->seed_text;
+	ret = cw_verify_resume_open(source, &v->resume, err);
+	cw_close(&fd);
+	return ret;
+}
+
+static int
+open_resume(struct cw_verify_work *v, struct cw_error *err)
+{
+	struct cw_verify_resume_source source = {
+	    .dirfd = AT_FDCWD,
+	    .name = v->options->resume_file,
+	    .manifest = v->set->manifest_sha256,
+	    .is_cached = v->options->cached,
+	    .is_fresh = v->options->is_fresh,
 	};
+	struct cw_error why = CW_ERROR_INIT;
 
-	for (size_t i = 0; i < v->set->fault_count; i++) {
-		const struct cw_set_fault *f = &v->set->faults[i];
-		uint32_t number = v->set->media[f->medium].number;
-
-		if (f->is_missing)
-			cw_verify_add_missing(v->result, number, f->file, false,
-			    f->kind == CW_SET_REPAIRABLE);
-		else
-			cw_verify_add_damage(v->result, number, f->file, 0,
-			    f->size, statuses[f->kind], cw_strdup(f->message));
-		cw_verify_raise(v->result, statuses[f->kind]);
+	/* Nothing signed says what was read: it would have to be read again. */
+	if (v->options->quick || !v->set->is_trusted)
+		return 0;
+	if (v->options->resume_file != NULL) {
+		if (cw_verify_resume_open(&source, &v->resume, err) < 0)
+			return -1;
+	} else if (v->options->resume_dir == NULL) {
+		return 0;
+	} else if (open_resume_in(v, &source, &why) < 0) {
+		cw_verify_add_remark(v->result,
+		    cw_asprintf("nothing was kept to go on with, had it been "
+				"interrupted: %s",
+			why.message));
+		return 0;
 	}
+	v->result->from = cw_verify_resume_begun(v->resume);
+	return 0;
 }
 
+/* After the reading; an interrupted run leaves the file to the next one. */
 static void
-add_absent(struct cw_verify_result *r, uint32_t number)
+end_resume(struct cw_verify_work *v)
 {
-	r->absent =
-	    cw_reallocarray(r->absent, r->absent_count + 1, sizeof(*r->absent));
-	r->absent[r->absent_count++] = number;
-}
+	const struct cw_error *why;
+	char bytes[CW_TEXT_MAX], time_text[CW_TIME_TEXT];
+	bool has_failed = false;
 
-/* The media of the set that were not given, and their files. */
-static void
-find_absent(struct verify *v)
-{
-	const struct cw_manifest *m = &v->set->manifest;
-	uint32_t last = m->media;
-
-	for (size_t i = 0; i < m->file_count; i++) {
-		const struct cw_manifest_file *file = &m->files[i];
-
-		if (file->medium > last)
-			last = file->medium;
-		if (cw_set_find(v->set, file->medium) == NULL)
-			cw_verify_add_missing(
-			    v->result, file->medium, file->name, true, false);
+	if (v->resume == NULL)
+		return;
+	why = cw_verify_resume_error(v->resume);
+	if (why != NULL)
+		cw_verify_add_remark(v->result,
+		    cw_asprintf("not all that was read could be noted, to go "
+				"on after an interruption: %s",
+			why->message));
+	if (v->result->bytes_before > 0) {
+		cw_text_bytes(v->result->bytes_before, bytes);
+		cw_time_format(v->result->from, time_text);
+		cw_verify_add_remark(v->result,
+		    cw_asprintf("%s of it were read and good in a run that "
+				"began at %s, and not read again: --fresh "
+				"reads all",
+			bytes, time_text));
 	}
-	for (uint32_t number = 1; number <= last; number++)
-		if (cw_set_find(v->set, number) == NULL)
-			add_absent(v->result, number);
-	if (v->result->absent_count > 0 || !m->is_final)
-		cw_verify_raise(v->result, CW_VERIFY_DAMAGED);
+	/*
+	 * A run that came to its end is a verdict, and the next one is another:
+	 * blocks go bad without a trace in the times of a file.  Where a
+	 * device failed, it did not come to its end.
+	 */
+	for (size_t i = 0; i < v->count && !has_failed; i++)
+		has_failed = v->files[i].state == CW_SCRUB_UNREADABLE;
+	if (!has_failed)
+		cw_verify_resume_drop(v->resume);
 }
+
+/* ---- the whole ---- */
 
 /* The set of files on each medium. */
 static void
-check_folders(struct verify *v)
+check_folders(struct cw_verify_work *v)
 {
 	for (size_t i = 0; i < v->set->count; i++) {
 		const struct cw_set_medium *medium = &v->set->media[i];
@@ -359,17 +340,47 @@ check_folders(struct verify *v)
 		if (medium->has_checksums)
 			cw_verify_checksums(v->set, medium, v->result);
 	}
+	for (size_t i = 0; i < v->set->replaced_count; i++)
+		cw_verify_add_remark(v->result,
+		    cw_asprintf("%s is no medium of the seed any more: another "
+				"one was made in its place",
+			v->set->replaced[i]));
+}
+
+/* The media that are here, as they say of themselves. */
+static void
+describe_media(struct cw_verify_work *v, struct cw_verify_result *r)
+{
+	r->media_present = (uint32_t)v->set->count;
+	r->present = cw_calloc(v->set->count, sizeof(*r->present));
+	for (size_t i = 0; i < v->set->count; i++) {
+		const struct cw_set_medium *m = &v->set->media[i];
+		const struct cw_medium *is =
+		    m->has_medium
+			? &m->medium
+			: cw_manifest_medium(&v->set->manifest, m->number);
+
+		r->present[i].number = m->number;
+		r->present[i].path = cw_strdup(m->path);
+		snprintf(r->present[i].label, sizeof(r->present[i].label), "%s",
+		    is == NULL ? "" : is->label);
+		snprintf(r->present[i].filesystem,
+		    sizeof(r->present[i].filesystem), "%s",
+		    is == NULL ? "-" : is->filesystem);
+	}
 }
 
 /* What the manifest says of the seed. */
 static void
-describe(struct verify *v, struct cw_verify_result *r)
+describe(struct cw_verify_work *v, struct cw_verify_result *r)
 {
 	const struct cw_set *set = v->set;
 	const struct cw_manifest *m = &set->manifest;
 
 	memcpy(r->seed_id, set->seed_id, sizeof(r->seed_id));
 	memcpy(r->seed_text, set->seed_text, sizeof(r->seed_text));
+	memcpy(r->store_id, m->store_id, sizeof(r->store_id));
+	memcpy(r->manifest_sha256, set->manifest_sha256, CW_SHA256_SIZE);
 	memcpy(r->signer, m->signer, sizeof(r->signer));
 	r->is_trusted = set->is_trusted;
 	if (set->is_trusted)
@@ -377,11 +388,13 @@ describe(struct verify *v, struct cw_verify_result *r)
 		    set->signer.name);
 	if (set->has_key_id)
 		cw_minisign_key_id_text(set->key_id, r->key_id);
+	r->revision = m->revision;
 	r->generation = m->generation;
 	r->time = m->time;
 	r->is_final = m->is_final;
+	r->has_parity = m->parity_k > 0;
 	r->media = m->media;
-	r->media_present = (uint32_t)set->count;
+	describe_media(v, r);
 }
 
 static double
@@ -394,37 +407,86 @@ seconds_since(const struct timespec *from)
 	       (double)(now.tv_nsec - from->tv_nsec) / 1e9;
 }
 
+static int
+open_work(struct cw_verify_work *v, const char *const *dirs, size_t dir_count,
+    struct cw_error *err)
+{
+	const struct cw_verify_options *o = v->options;
+	struct cw_set_source source = {
+	    .dirs = dirs,
+	    .dir_count = dir_count,
+	    .seed = o->seed,
+	    .manifest = o->manifest,
+	    .signers = o->signers,
+	    .signer_count = o->signer_count,
+	};
+
+	if (cw_set_open_from(&source, &v->set, err) < 0)
+		return -1;
+	v->running = cw_calloc(v->set->count, sizeof(*v->running));
+	v->blocks = cw_calloc(v->set->count, sizeof(struct cw_blocks *));
+	for (size_t i = 0; i < v->set->count; i++)
+		if (cw_blocks_open(v->set, i, &v->blocks[i], err) < 0)
+			return -1;
+	return cw_recover_new(v->set, &v->recover, err);
+}
+
+static void
+free_work(struct cw_verify_work *v)
+{
+	cw_verify_resume_close(v->resume);
+	cw_recover_free(v->recover);
+	for (size_t i = 0; v->blocks != NULL && i < v->set->count; i++)
+		cw_blocks_free(v->blocks[i]);
+	cw_scrub_free(v->files, v->count);
+	free(v->blocks);
+	free(v->running);
+	free(v->files);
+	free(v->items);
+	cw_set_free(v->set);
+}
+
 int
 cw_verify(const char *const *dirs, size_t dir_count,
     const struct cw_verify_options *options, struct cw_verify_result *result,
     struct cw_error *err)
 {
-	struct verify v = {.options = options, .result = result};
+	struct cw_verify_work v = {.options = options, .result = result};
 	struct timespec from;
 	int ret = -1;
 
 	*result = (struct cw_verify_result){.status = CW_VERIFY_OK};
 	clock_gettime(CLOCK_MONOTONIC, &from);
-	if (cw_set_open(dirs, dir_count, options->seed, options->signers,
-		options->signer_count, &v.set, err) < 0)
+	result->from = (int64_t)time(NULL);
+	if (open_work(&v, dirs, dir_count, err) < 0)
 		goto out;
 	describe(&v, result);
 	if (!v.set->is_trusted)
 		cw_verify_raise(result, CW_VERIFY_UNTRUSTED);
-	take_faults(&v);
-	list_items(&v);
-	if (scrub(&v, err) < 0)
+	if (open_resume(&v, err) < 0)
 		goto out;
-	judge_all(&v);
+	list_items(&v);
+	if (scrub(&v, err) < 0) {
+		if (v.resume != NULL && err->code == CW_ERR_INTERRUPTED)
+			cw_error_advise(
+			    err, "the same command goes on where it was");
+		goto out;
+	}
+	cw_verify_judge(&v);
 	check_folders(&v);
-	find_absent(&v);
-	cw_verify_conclude(result, v.set, options->signer_count > 0);
+	result->seconds = seconds_since(&from);
+	end_resume(&v);
+	cw_verify_conclude(result, v.set,
+	    &(struct cw_verify_asked){
+		.dirs = options->typed == NULL ? dirs : options->typed,
+		.dir_count = dir_count,
+		.has_signers = options->signer_count > 0,
+	    });
 	ret = 0;
 out:
-	result->seconds = seconds_since(&from);
-	cw_scrub_free(v.files, v.count);
-	free(v.files);
-	free(v.items);
-	cw_set_free(v.set);
+	result->to = (int64_t)time(NULL);
+	if (result->to < result->from) /* the clock was put back */
+		result->to = result->from;
+	free_work(&v);
 	return ret;
 }

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/text.h"
+#include "media/blocks.h"
 #include "seed/custody_file.h"
 
 #include <dirent.h>
@@ -52,6 +53,8 @@ is_expected(const struct walk *w, const char *name)
 			return true;
 	if (strcmp(name, CW_SET_COPY "/" CW_SET_CATALOG) == 0)
 		name = CW_SET_CATALOG;
+	if (strcmp(name, CW_SET_COPY "/" CW_SET_BLOCKS) == 0)
+		name = CW_SET_BLOCKS;
 	return cw_manifest_find(&w->set->manifest, w->medium->number, name) !=
 	       NULL;
 }
@@ -96,8 +99,7 @@ add_extra(struct walk *w, const char *name, const struct stat *st)
 		return;
 	}
 	snprintf(shown, sizeof(shown), "%.*s", (int)sizeof(shown) - 1, quoted);
-	cw_verify_add_damage(w->result, w->medium->number, shown, 0, size,
-	    CW_VERIFY_DAMAGED,
+	cw_verify_add_extra(w->result, w->medium->number, shown, size,
 	    cw_asprintf("%s/%s is not in the manifest: delete it",
 		w->medium->path, quoted));
 }
