@@ -19,6 +19,7 @@
 #define PASSPHRASE_ENV "CAUSEWAY_PASSPHRASE"
 #define PASSPHRASE_MAX 1024u
 #define ANSWER_MAX     4096u
+#define LOOK_MS	       200 /* whether we are asked to stop */
 
 static int
 open_terminal(void)
@@ -44,10 +45,16 @@ read_line(int tty, char *out, size_t size, struct cw_error *err)
 
 		if (cw_stop_check(err) < 0)
 			return -1;
-		if (poll(&p, 1, -1) < 0) {
+		/* The signal may have come to another thread. */
+		switch (poll(&p, 1, LOOK_MS)) {
+		case 0:
+			continue;
+		case -1:
 			if (errno == EINTR)
 				continue;
 			return cw_error_errno(err, "cannot wait for input");
+		default:
+			break;
 		}
 		n = read(tty, &c, 1);
 		if (n < 0 && errno == EINTR)

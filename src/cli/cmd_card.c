@@ -1,10 +1,8 @@
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "media/qr.h"
 
-#include <qrencode.h>
 #include <stdio.h>
-
-#define QUIET_ZONE 2 /* modules around the code, for cameras */
 
 static const char usage[] =
     "usage: causeway card [--fingerprint | --qr]\n"
@@ -26,46 +24,20 @@ static const struct option options[] = {
     {NULL, 0, NULL, 0},
 };
 
-static bool
-is_dark(const QRcode *code, int x, int y)
-{
-	return x >= 0 && y >= 0 && x < code->width && y < code->width &&
-	       (code->data[y * code->width + x] & 1) != 0;
-}
-
-/*
- * Two modules a character, one above the other.  Light modules are drawn, as
- * terminals mostly write light on dark.
- */
-static void
-draw(const QRcode *code)
-{
-	static const char *const blocks[] = {"\u2588", "\u2580", "\u2584", " "};
-
-	for (int y = -QUIET_ZONE; y < code->width + QUIET_ZONE; y += 2) {
-		for (int x = -QUIET_ZONE; x < code->width + QUIET_ZONE; x++) {
-			int above = is_dark(code, x, y) ? 2 : 0;
-			int below = is_dark(code, x, y + 1) ? 1 : 0;
-
-			(void)fputs(blocks[above + below], stdout);
-		}
-		(void)fputc('\n', stdout);
-	}
-}
-
 static int
 print_qr(struct cw_cli *cli, const char *line)
 {
 	struct cw_error err = CW_ERROR_INIT;
-	QRcode *code = QRcode_encodeString8bit(line, 0, QR_ECLEVEL_M);
+	struct cw_buf text = CW_BUF_INIT;
+	int status = 0;
 
-	if (code == NULL) {
-		cw_error_errno(&err, "cannot make a QR code");
-		return cw_cli_fail(cli, &err);
-	}
-	draw(code);
-	QRcode_free(code);
-	return 0;
+	/* Terminals mostly write light on dark. */
+	if (cw_qr_draw(line, CW_QR_LIGHT, 0, &text, &err) < 0)
+		status = cw_cli_fail(cli, &err);
+	else
+		(void)fwrite(text.data, 1, text.len, stdout);
+	cw_buf_free(&text);
+	return status;
 }
 
 int

@@ -1,4 +1,5 @@
 #include "base/fs.h"
+#include "cli/cmd_key.h"
 #include "cli/commands.h"
 #include "cli/output.h"
 
@@ -8,6 +9,8 @@
 
 static const char usage[] =
     "usage: causeway key\n"
+    "       causeway key split N M [--out DIR | --print] [--identity KEYFILE]\n"
+    "       causeway key join [FILE... | -] --out FILE | --print\n"
     "\n"
     "Says where this site's keys are, whether a passphrase protects them, and "
     "what\n"
@@ -15,6 +18,10 @@ static const char usage[] =
     "FILE`\n"
     "opens what was sealed for this site, `minisign -V -p FILE` checks what "
     "it signed.\n"
+    "\n"
+    "`key split` makes shares of the age key for escrow, `key join` puts them "
+    "together:\n"
+    "see `causeway key split --help`.\n"
     "\n"
     "Example: causeway key\n"
     "Next: keep a copy of both private keys where no disaster reaches them.\n";
@@ -87,13 +94,18 @@ cmd_key(struct cw_cli *cli, int argc, char **argv)
 	json_t *o;
 	int opt;
 
+	if (argc > 1 && strcmp(argv[1], "split") == 0)
+		return cmd_key_split(cli, argc - 1, argv + 1);
+	if (argc > 1 && strcmp(argv[1], "join") == 0)
+		return cmd_key_join(cli, argc - 1, argv + 1);
 	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		if (opt == 'h')
 			return cw_cli_help(usage);
 		return cw_cli_bad_option(cli, usage, opt, argv);
 	}
 	if (argc != optind)
-		return cw_cli_usage_error(cli, usage, "key takes no argument");
+		return cw_cli_usage_error(
+		    cli, usage, "key takes no argument but split and join");
 	if (cw_cli_home(cli, CW_HOME_READ, &err) < 0 ||
 	    cw_identity_card(cli->home->state_fd, &card, &err) < 0 ||
 	    is_sealed(cli->home, &sealed, &err) < 0)

@@ -1,12 +1,15 @@
 #include "base/buf.h"
-#include "base/bytes.h"
 #include "base/fs.h"
 #include "base/text.h"
+#include "cli/ask.h"
 #include "cli/commands.h"
+#include "cli/media_dirs.h"
 #include "cli/output.h"
 #include "cli/progress_line.h"
+#include "cli/receive_increment.h"
+#include "cli/receive_report.h"
+#include "cli/receive_signing.h"
 #include "media/set.h"
-#include "seed/custody_file.h"
 #include "seed/import.h"
 #include "seed/import_bare.h"
 
@@ -18,11 +21,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SHOWN_MAX 10u
-
 static const char usage[] =
     "usage: causeway receive DIR... --root [ROOTNAME=]DIR [--store STORE]\n"
-    "                        [--seed ID] [--allow-older] [--without-catalog]\n"
+    "                        [--seed ID] [--manifest FILE] [--allow-older]\n"
+    "                        [--without-catalog] [--consume] [--yes]\n"
     "\n"
     "Imports a seed from the media mounted on DIR... into an empty directory, "
     "and\n"
@@ -30,7 +32,11 @@ static const char usage[] =
     "another,\n"
     "in any order: run it again with the next ones.  An import that was "
     "interrupted is\n"
-    "gone on with in the same way.\n"
+    "gone on with in the same way.  Volumes that are damaged or lost are "
+    "rebuilt from\n"
+    "parity on the way.  An increment changes the replica that is there, and "
+    "needs no\n"
+    "--root.  DIR may also be a device, or LABEL=... or UUID=... of one.\n"
     "\n"
     "  --root [NAME=]DIR  where the files of a root go; one for each root of "
     "the store\n"
@@ -38,15 +44,24 @@ static const char usage[] =
     "site)\n"
     "  --seed ID          which seed, where the media hold several (else the "
     "newest)\n"
+    "  --manifest FILE    the final manifest, with FILE.minisig, that came by "
+    "itself\n"
     "  --allow-older      take a seed that is older than the replica\n"
     "  --without-catalog  no copy of the catalog is left: rebuild it from the "
     "volumes\n"
+    "  --consume          delete the volumes as they are imported, to have "
+    "room: for a\n"
+    "                     server that was shipped with the seed on its disks\n"
+    "  --yes              confirm --consume, and too little room\n"
+    "  --identity FILE    open it with this age key (one from escrow), not "
+    "with this\n"
+    "                     site's\n"
     "  --threads N        volumes that are read at once (default: one a "
     "core)\n"
     "\n"
     "Exit status: 0 whole; 4 something is missing or damaged (what arrived is "
     "there);\n"
-    "5 not trusted.\n"
+    "5 not trusted; 7 not confirmed, or the directory is not empty.\n"
     "Example: causeway receive /mnt/disk1 --root /var/vmail\n"
     "Next: `causeway status`; start the mail service on the directory when the "
     "other\n"
@@ -56,141 +71,42 @@ enum {
 	OPT_ROOT = 256,
 	OPT_STORE,
 	OPT_SEED,
+	OPT_MANIFEST,
 	OPT_OLDER,
 	OPT_BARE,
-	OPT_THREADS
+	OPT_CONSUME,
+	OPT_YES,
+	OPT_THREADS,
+	OPT_IDENTITY
 };
 
 static const struct option options[] = {
     {"root", required_argument, NULL, OPT_ROOT},
     {"store", required_argument, NULL, OPT_STORE},
     {"seed", required_argument, NULL, OPT_SEED},
+    {"manifest", required_argument, NULL, OPT_MANIFEST},
     {"allow-older", no_argument, NULL, OPT_OLDER},
     {"without-catalog", no_argument, NULL, OPT_BARE},
+    {"consume", no_argument, NULL, OPT_CONSUME},
+    {"yes", no_argument, NULL, OPT_YES},
     {"threads", required_argument, NULL, OPT_THREADS},
+    {"identity", required_argument, NULL, OPT_IDENTITY},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
 
 struct request {
-	const char **dirs;
+	struct cw_cli *cli;
+	char *const *args; /* as typed */
+	size_t arg_count;
+	const char *const *dirs; /* what they stand for */
 	size_t dir_count;
 	struct cw_import_root *roots; /* names and paths are ours */
 	size_t root_count;
-	const char *store, *seed;
-	bool allow_older, is_bare;
+	const char *store, *seed, *manifest, *identity;
+	bool allow_older, is_bare, consume, has_yes;
 	unsigned threads;
 };
-
-static bool
-is_whole(const struct cw_import_result *r)
-{
-	return r->wanted == 0 && r->faults_in_all == 0 && r->absent_count == 0;
-}
-
-/* The digest is that of a whole replica: what is not whole has none yet. */
-static json_t *
-to_json(const struct cw_set *set, const struct cw_import_result *r,
-    double seconds)
-{
-	json_t *faults = json_array(), *absent = json_array();
-
-	for (size_t i = 0; i < r->fault_count; i++)
-		json_array_append_new(faults,
-		    cw_cli_json_text(r->faults[i], strlen(r->faults[i])));
-	for (size_t i = 0; i < r->absent_count; i++)
-		json_array_append_new(absent,
-		    json_integer((json_int_t)r->absent[i]));
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:f, s:o, "
-			 "s:o, s:b, s:b, s:I}",
-	    "seed_id", set->seed_text, "store", r->store, "generation",
-	    (json_int_t)r->generation, "entries", (json_int_t)r->entries,
-	    "bytes", (json_int_t)r->bytes, "wanted", (json_int_t)r->wanted,
-	    "volumes", (json_int_t)r->volumes, "digest",
-	    cw_cli_json_hex(r->digest, sizeof(r->digest)), "seconds", seconds,
-	    "faults", faults, "missing_media", absent, "repeated",
-	    r->is_repeated, "resumed", r->is_resumed, "unmapped_owners",
-	    (json_int_t)r->unmapped);
-}
-
-static void
-say(struct cw_cli *cli, const struct cw_set *set,
-    const struct cw_import_result *r, double seconds)
-{
-	char entries[CW_TEXT_MAX], bytes[CW_TEXT_MAX], took[CW_TEXT_MAX];
-	char digest[2 * CW_STATE_SIZE + 1];
-
-	cw_hex_encode(r->digest, sizeof(r->digest), digest);
-	cw_text_count(r->entries, entries);
-	cw_text_bytes(r->bytes, bytes);
-	cw_text_seconds(seconds, took);
-	if (r->is_repeated)
-		cw_cli_say(cli,
-		    "Seed %s was imported before: nothing to be done.",
-		    set->seed_text);
-	else
-		cw_cli_say(cli,
-		    "Seed %s is imported%s: store %s at generation %" PRIu64
-		    " (%s).",
-		    set->seed_text, is_whole(r) ? "" : " in part", r->store,
-		    r->generation, took);
-	cw_cli_say(cli, "  %s entries, %s%s%s", entries, bytes,
-	    is_whole(r) ? "; state digest " : " when it is whole",
-	    is_whole(r) ? digest : "");
-	for (size_t i = 0; i < r->root_count; i++)
-		cw_cli_say(cli, "  root %s is in %s", r->roots[i].name,
-		    r->roots[i].path);
-	if (r->unmapped > 0)
-		cw_cli_warn(cli,
-		    "%" PRIu64 " owners of files have no name at this site; "
-		    "their numbers were kept: compare them with those of the "
-		    "mail service's user",
-		    r->unmapped);
-	for (size_t i = 0; i < r->fault_count && i < SHOWN_MAX; i++)
-		cw_cli_say(cli, "  wrong: %s", r->faults[i]);
-	if (r->faults_in_all > SHOWN_MAX)
-		cw_cli_say(cli, "  and %zu more",
-		    r->faults_in_all - SHOWN_MAX);
-}
-
-/* What is missing, and what would bring it. */
-static void
-explain(const struct cw_import_result *r, struct cw_error *err)
-{
-	struct cw_buf media = CW_BUF_INIT;
-
-	for (size_t i = 0; i < r->absent_count; i++)
-		cw_buf_printf(&media, "%s%u", i > 0 ? ", " : "", r->absent[i]);
-	if (r->absent_count > 0)
-		cw_error_set(err, CW_ERR_MISSING,
-		    "%" PRIu64 " files have not arrived: bring medium %s and "
-		    "run the same command with its directory",
-		    r->wanted, cw_buf_string(&media));
-	else
-		cw_error_set(err, CW_ERR_DAMAGED,
-		    "%" PRIu64 " files have not arrived (%zu faults, the "
-		    "first: %s); everything else has. Run the same command "
-		    "again, with another copy of the media if need be",
-		    r->wanted, r->faults_in_all,
-		    r->fault_count > 0 ? r->faults[0] : "none");
-	cw_buf_free(&media);
-}
-
-static int
-finish(struct cw_cli *cli, const struct cw_set *set,
-    const struct cw_import_result *r, double seconds)
-{
-	struct cw_error err = CW_ERROR_INIT;
-
-	if (!cli->json)
-		say(cli, set, r, seconds);
-	if (!is_whole(r)) {
-		explain(r, &err);
-		return cw_cli_fail_with(cli,
-		    cli->json ? to_json(set, r, seconds) : NULL, &err);
-	}
-	return cli->json ? cw_cli_emit(cli, to_json(set, r, seconds)) : 0;
-}
 
 struct declaring {
 	struct cw_cli *cli;
@@ -245,120 +161,253 @@ add_store(void *arg, const struct cw_import_result *r, struct cw_error *err)
 	return ret;
 }
 
-/* "imported", on every medium that can be written to. */
-static void
-write_custody(struct cw_cli *cli, const struct cw_set *set,
-    const struct cw_import_result *r)
-{
-	struct cw_minisign_secret *secret = NULL;
-	struct cw_error err = CW_ERROR_INIT;
-	struct cw_card own;
-	char note[96];
-
-	if (r->is_repeated ||
-	    cw_identity_card(cli->home->state_fd, &own, &err) < 0)
-		return;
-	if (cw_cli_signing_key(cli, &secret, &err) < 0) {
-		cw_cli_warn(cli, "the import is not in the seed's log: %s",
-		    err.message);
-		return;
-	}
-	(void)snprintf(note, sizeof(note), "generation %" PRIu64 ", %" PRIu64
-					   " files wanted",
-	    r->generation, r->wanted);
-	for (size_t i = 0; i < set->count; i++) {
-		int fd = set->media[i].dirfd;
-
-		if (faccessat(fd, ".", W_OK, AT_EACCESS) == 0 &&
-		    cw_custody_file_append(fd, set->seed_id,
-			CW_CUSTODY_IMPORTED, note, own.name, secret, &err) < 0)
-			cw_cli_warn(cli, "%s: no event in the log: %s",
-			    set->media[i].path, err.message);
-	}
-	cw_minisign_secret_free(secret);
-}
+/* ---- room ---- */
 
 static int
-open_set(struct cw_cli *cli, const struct request *q, struct cw_set **set,
-    struct cw_error *err)
+judge_space(void *arg, const struct cw_import_space *s, struct cw_error *err)
+{
+	struct request *q = arg;
+	char needed[CW_TEXT_MAX], there[CW_TEXT_MAX];
+	char *question;
+	int ret;
+
+	cw_text_bytes(s->needed, needed);
+	cw_text_bytes(s->there, there);
+	if (s->files > s->files_there) {
+		char files[CW_TEXT_MAX], room[CW_TEXT_MAX];
+
+		cw_text_count(s->files, files);
+		cw_text_count(s->files_there, room);
+		question = cw_asprintf(
+		    "The filesystem of %s has room for %s more files (inodes), "
+		    "and %s are to come: go on all the same?",
+		    s->root, room, files);
+	} else if (s->needed > s->there + s->freed) {
+		question = cw_asprintf(
+		    "The filesystem of %s has %s free, and %s are needed: "
+		    "%s. Go on all the same?",
+		    s->root, there, needed,
+		    q->consume ? "deleting the volumes on the way does not "
+				 "make enough room"
+			       : "it will be full before all is there (where "
+				 "the seed lies on it too, --consume makes "
+				 "room)");
+	} else {
+		return 0;
+	}
+	ret = cw_ask_yes(q->cli, q->has_yes, question, err);
+	if (ret == 0)
+		cw_cli_warn(q->cli, "%s Yes.", question);
+	free(question);
+	return ret;
+}
+
+/* ---- the seed ---- */
+
+static int
+open_set(struct cw_cli *cli, const struct request *q, const char *stores_path,
+    char **manifest, struct cw_set **set, struct cw_error *err)
 {
 	const struct cw_config *config = &cli->home->config;
 	struct cw_set_signer *signers =
 	    cw_calloc(config->peer_count + 1, sizeof(*signers));
+	struct cw_set_source source = {.dirs = q->dirs,
+	    .dir_count = q->dir_count,
+	    .seed = q->seed,
+	    .manifest = q->manifest,
+	    .signers = signers};
+	struct cw_error ignored = CW_ERROR_INIT;
+	struct cw_set *better = NULL;
 	struct cw_card own;
-	size_t count = 0;
 	int ret;
 
-	for (; count < config->peer_count; count++)
-		cw_set_signer_from_card(&config->peers[count].card,
-		    &signers[count]);
+	for (size_t i = 0; i < config->peer_count; i++)
+		cw_set_signer_from_card(
+		    &config->peers[i].card, &signers[source.signer_count++]);
 	/* A site may take its own seed back. */
 	if (cw_identity_card(cli->home->state_fd, &own, err) == 0)
-		cw_set_signer_from_card(&own, &signers[count++]);
-	ret = cw_set_open(q->dirs, q->dir_count, q->seed, signers, count, set,
-	    err);
+		cw_set_signer_from_card(&own, &signers[source.signer_count++]);
+	ret = cw_set_open_from(&source, set, err);
+	if (ret == 0 && cw_import_kept_manifest(
+			    stores_path, (*set)->seed_text, manifest, err) < 0)
+		ret = -1;
+	/*
+	 * Media that were closed early know less than the one that came
+	 * before them: what that said is kept.
+	 */
+	if (ret == 0 && *manifest != NULL) {
+		source.seed = (*set)->seed_text;
+		source.manifest = *manifest;
+		if (cw_set_open_from(&source, &better, &ignored) == 0 &&
+		    better->is_trusted &&
+		    (!(*set)->is_trusted || better->manifest.revision >
+						(*set)->manifest.revision)) {
+			cw_set_free(*set);
+			*set = better;
+			better = NULL;
+		}
+		cw_set_free(better);
+	}
+	if (ret == 0 && *manifest == NULL && q->manifest != NULL)
+		*manifest = cw_strdup(q->manifest);
 	free(signers);
 	return ret;
 }
 
+/* Whether the seed may be deleted: asked for, possible, and confirmed. */
 static int
-receive(struct cw_cli *cli, const struct request *q)
+allow_consume(struct cw_cli *cli, const struct request *q,
+    const struct cw_set *set, struct cw_error *err)
 {
-	struct cw_error err = CW_ERROR_INIT;
-	struct cw_progress progress = {.what = NULL};
-	struct cw_age_identity *identity = NULL;
-	struct cw_import_options o = {0};
-	struct cw_import_result result = {0};
-	struct cw_progress_line *line;
-	struct declaring declaring = {.cli = cli, .lock = -1};
-	struct timespec from, to;
-	struct cw_set *set = NULL;
-	char *stores_path = NULL;
-	int ret, status;
+	char *question;
+	int ret;
 
-	if (cw_cli_home(cli, CW_HOME_WRITE, &err) < 0 ||
-	    open_set(cli, q, &set, &err) < 0)
+	if (!q->consume)
+		return 0;
+	if (set->manifest.base != 0)
+		return cw_error_set(err, CW_ERR_USAGE,
+		    "--consume is for full seeds: an increment is small");
+	for (size_t i = 0; i < set->count; i++)
+		if (faccessat(set->media[i].dirfd, ".", W_OK, AT_EACCESS) < 0)
+			return cw_error_errno(err,
+			    "--consume: nothing can be deleted in %s",
+			    set->media[i].path);
+	question = cw_asprintf(
+	    "--consume deletes seed %s in %s%s while it is imported: this copy "
+	    "can't be received a second time. Go on?",
+	    set->seed_text, set->media[0].path,
+	    set->count > 1 ? " and on the other media" : "");
+	ret = cw_ask_yes(cli, q->has_yes, question, err);
+	free(question);
+	return ret;
+}
+
+static int
+check_roots(
+    const struct request *q, const struct cw_set *set, struct cw_error *err)
+{
+	if (q->root_count > 0 || set->manifest.base != 0)
+		return 0;
+	return cw_error_set(
+	    err, CW_ERR_USAGE, "receive needs --root DIR: where the mail goes");
+}
+
+static int
+import(struct cw_cli *cli, struct request *q, struct cw_set *set,
+    struct declaring *declaring, struct cw_import_options *o)
+{
+	struct cw_receive_signing signing = {.cli = cli, .set = set};
+	struct cw_progress progress = {.what = NULL};
+	struct cw_import_result result = {0};
+	struct cw_error err = CW_ERROR_INIT;
+	char receipt[CW_RECEIPT_TEXT_SIZE];
+	struct cw_progress_line *line;
+	struct timespec from, to;
+	bool has_receipt;
+	int ret;
+
+	bool is_increment = set->manifest.base != 0;
+
+	o->set = set;
+	o->store = q->store;
+	o->roots = q->roots;
+	o->root_count = q->root_count;
+	o->allow_older = q->allow_older;
+	o->threads = q->threads;
+	o->progress = &progress;
+	o->declare = add_store;
+	o->declare_arg = declaring;
+	o->space = judge_space;
+	o->space_arg = q;
+	o->consume = q->consume;
+	o->begin_consume = cw_receive_begin_consume;
+	o->consume_arg = &signing;
+	if (is_increment &&
+	    (cw_cli_receive_increment(cli, set, o, &err) < 0 ||
+		(o->store != NULL &&
+		    lock_store(declaring, o->store, &err) < 0))) {
+		if (o->roots != q->roots)
+			free((void *)(uintptr_t)o->roots);
 		return cw_cli_fail_resumable(cli, &err);
-	stores_path = cw_asprintf("%s/stores", cli->home->state_path);
-	if (q->store != NULL && lock_store(&declaring, q->store, &err) < 0) {
-		status = cw_cli_fail_resumable(cli, &err);
-		goto out;
 	}
-	if (cw_cli_age_identity(cli, &identity, &err) < 0) {
-		status = cw_cli_fail_resumable(cli, &err);
-		goto out;
-	}
-	o.set = set;
-	o.identity = identity;
-	o.stores_path = stores_path;
-	o.store = q->store;
-	o.roots = q->roots;
-	o.root_count = q->root_count;
-	o.allow_older = q->allow_older;
-	o.threads = q->threads;
-	o.progress = &progress;
-	o.declare = add_store;
-	o.declare_arg = &declaring;
-	declaring.set = set;
+	cw_receive_note_received(&signing);
 	(void)clock_gettime(CLOCK_MONOTONIC, &from);
 	line = cw_progress_line_begin(cli, &progress);
-	ret = q->is_bare ? cw_import_bare(&o, &result, &err) :
-			   cw_import(&o, &result, &err);
+	ret = q->is_bare ? cw_import_bare(o, &result, &err)
+			 : cw_import(o, &result, &err);
 	cw_progress_line_end(line);
 	(void)clock_gettime(CLOCK_MONOTONIC, &to);
 	if (ret < 0) {
-		status = cw_cli_fail_resumable(cli, &err);
-		goto out;
+		ret = cw_cli_fail_resumable(cli, &err);
+	} else {
+		has_receipt =
+		    cw_receive_sign_import(&signing, &result, receipt);
+		ret = cw_receive_report(cli, set, &result,
+		    has_receipt ? receipt : NULL,
+		    (double)(to.tv_sec - from.tv_sec) +
+			(double)(to.tv_nsec - from.tv_nsec) / 1e9);
 	}
-	write_custody(cli, set, &result);
-	status = finish(cli, set, &result,
-	    (double)(to.tv_sec - from.tv_sec) +
-		(double)(to.tv_nsec - from.tv_nsec) / 1e9);
-out:
+	if (o->roots != q->roots)
+		free((void *)(uintptr_t)o->roots);
+	cw_minisign_secret_free(signing.secret);
 	cw_import_free(&result);
+	return ret;
+}
+
+static const char *
+ask_for_key(void *arg, const char *what, struct cw_error *err)
+{
+	return cw_ask_passphrase(arg, what, err);
+}
+
+/* The site's own key, or one from escrow. */
+static int
+load_identity(struct cw_cli *cli, const struct request *q,
+    struct cw_age_identity **out, struct cw_error *err)
+{
+	const struct cw_passphrase ask = {ask_for_key, cli};
+
+	if (q->identity == NULL)
+		return cw_cli_age_identity(cli, out, err);
+	return cw_identity_age_file(AT_FDCWD, q->identity, &ask, out, err);
+}
+
+static int
+receive(struct cw_cli *cli, struct request *q)
+{
+	struct declaring declaring = {.cli = cli, .lock = -1};
+	struct cw_media_dirs dirs = CW_MEDIA_DIRS_INIT;
+	struct cw_age_identity *identity = NULL;
+	struct cw_import_options o = {0};
+	struct cw_error err = CW_ERROR_INIT;
+	char *stores_path = NULL, *manifest = NULL;
+	struct cw_set *set = NULL;
+	int status;
+
+	if (cw_cli_home(cli, CW_HOME_WRITE, &err) < 0 ||
+	    cw_media_dirs_begin(q->args, q->arg_count, false, &dirs, &err) < 0)
+		return cw_cli_fail_resumable(cli, &err);
+	q->dirs = dirs.dirs;
+	q->dir_count = dirs.count;
+	stores_path = cw_asprintf("%s/stores", cli->home->state_path);
+	if (open_set(cli, q, stores_path, &manifest, &set, &err) < 0 ||
+	    check_roots(q, set, &err) < 0 ||
+	    allow_consume(cli, q, set, &err) < 0 ||
+	    (q->store != NULL && lock_store(&declaring, q->store, &err) < 0) ||
+	    load_identity(cli, q, &identity, &err) < 0) {
+		status = cw_cli_fail_resumable(cli, &err);
+	} else {
+		o.identity = identity;
+		o.stores_path = stores_path;
+		o.manifest = manifest;
+		declaring.set = set;
+		status = import(cli, q, set, &declaring, &o);
+	}
 	cw_age_identity_free(identity);
 	cw_set_free(set);
+	cw_media_dirs_end(cli, &dirs);
 	cw_close(&declaring.lock);
+	free(manifest);
 	free(stores_path);
 	return status;
 }
@@ -372,8 +421,8 @@ take_root(struct cw_cli *cli, struct request *q, const char *text)
 	char *name, *dir;
 
 	if (cw_config_root_parse(text, &name, &dir, &err) < 0)
-		return cw_cli_usage_error(cli, usage, "--root %s: %s", text,
-		    err.message);
+		return cw_cli_usage_error(
+		    cli, usage, "--root %s: %s", text, err.message);
 	/* Without a name it is for the store's only root. */
 	if (equals == NULL ||
 	    !cw_config_name_is_valid(text, (size_t)(equals - text))) {
@@ -394,7 +443,7 @@ parse(struct cw_cli *cli, struct request *q, int argc, char **argv)
 	int opt, ret = 0;
 
 	while (ret == 0 &&
-	    (opt = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+	       (opt = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		switch (opt) {
 		case OPT_ROOT:
 			ret = take_root(cli, q, optarg);
@@ -410,11 +459,23 @@ parse(struct cw_cli *cli, struct request *q, int argc, char **argv)
 		case OPT_SEED:
 			q->seed = optarg;
 			break;
+		case OPT_MANIFEST:
+			q->manifest = optarg;
+			break;
+		case OPT_CONSUME:
+			q->consume = true;
+			break;
+		case OPT_YES:
+			q->has_yes = true;
+			break;
 		case OPT_OLDER:
 			q->allow_older = true;
 			break;
 		case OPT_BARE:
 			q->is_bare = true;
+			break;
+		case OPT_IDENTITY:
+			q->identity = optarg;
 			break;
 		case OPT_THREADS:
 			n = strtoul(optarg, &end, 10);
@@ -439,19 +500,20 @@ cmd_receive(struct cw_cli *cli, int argc, char **argv)
 	struct request q = {0};
 	int status;
 
-	q.dirs = cw_calloc((size_t)argc, sizeof(*q.dirs));
+	q.cli = cli;
 	q.roots = cw_calloc((size_t)argc, sizeof(*q.roots));
 	status = parse(cli, &q, argc, argv);
 	if (status == 0) {
-		for (int i = optind; i < argc; i++)
-			q.dirs[q.dir_count++] = argv[i];
-		if (q.dir_count == 0)
+		q.args = argv + optind;
+		q.arg_count = (size_t)(argc - optind);
+		if (q.arg_count == 0)
 			status = cw_cli_usage_error(cli, usage,
 			    "receive takes the directories where the media "
 			    "are mounted");
-		else if (q.root_count == 0)
+		else if (q.consume && q.is_bare)
 			status = cw_cli_usage_error(cli, usage,
-			    "receive needs --root DIR: where the mail goes");
+			    "--consume needs the catalog: not with "
+			    "--without-catalog");
 		else
 			status = receive(cli, &q);
 	} else if (status < 0) {
@@ -461,7 +523,6 @@ cmd_receive(struct cw_cli *cli, int argc, char **argv)
 		free((void *)(uintptr_t)q.roots[i].name);
 		free((void *)(uintptr_t)q.roots[i].path);
 	}
-	free(q.dirs);
 	free(q.roots);
 	return status;
 }

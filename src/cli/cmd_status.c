@@ -4,10 +4,12 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/output.h"
+#include "cli/ranges.h"
 #include "seed/import.h"
 #include "site/control.h"
 #include "site/current.h"
 #include "site/role.h"
+#include "site/seeds.h"
 #include "store/peer.h"
 
 #include <stdio.h>
@@ -46,8 +48,12 @@ struct facts {
 	uint64_t epoch;
 	bool has_current; /* a replica: when it last was all there was */
 	int64_t current;
-	struct cw_behind behind; /* what came and is not applied */
-	struct cw_peer *peers;	 /* one for each of the configuration */
+	struct cw_behind behind;       /* what came and is not applied */
+	struct cw_peer *peers;	       /* one for each of the configuration */
+	struct cw_seed_summary *seeds; /* that were packed here */
+	size_t seed_count;
+	uint64_t settled; /* up to it, nobody needs deletions any more */
+	const char *waits_for;
 };
 
 /* What sessions noted beside the catalog. */
@@ -111,6 +117,10 @@ look(const struct cw_home *home, const struct cw_config_store *store,
 			c, CW_NOTE_IMPORT_AWAITED, &f->awaited, err) < 0 ||
 		    cw_state_digest(c, f->digest, &f->has_digest, err) < 0)
 			goto out;
+		f->seed_count = cw_seeds_of_store(home, f->info.store_id,
+		    f->info.has_seed ? f->info.seed_id : NULL, &f->seeds);
+		f->settled = cw_seeds_settled(
+		    home, f->seeds, f->seed_count, f->peers, &f->waits_for);
 	}
 	if (f->role == NULL) {
 		f->is_active = store->follow == NULL;
@@ -295,20 +305,66 @@ lag_json(const struct facts *f)
 	return f->has_current ? json_integer(lag > 0 ? lag : 0) : json_null();
 }
 
+/* Of a replica: the one it came with. */
+static bool
+has_imported(const struct facts *f)
+{
+	if (!f->info.has_seed)
+		return false;
+	for (size_t i = 0; i < f->seed_count; i++) {
+		char id[CW_SEED_ID_TEXT];
+
+		cw_hex_encode(f->info.seed_id, CW_SEED_ID_SIZE, id);
+		if (strcmp(f->seeds[i].id, id) == 0)
+			return false;
+	}
+	return true;
+}
+
+static json_t *
+seeds_json(const struct facts *f)
+{
+	json_t *seeds = json_array();
+
+	for (size_t i = 0; i < f->seed_count; i++) {
+		const struct cw_seed_summary *s = &f->seeds[i];
+		char time[CW_TIME_TEXT], confirmed[CW_TIME_TEXT];
+
+		cw_time_format(s->time, time);
+		cw_time_format(s->confirmed_time, confirmed);
+		json_array_append_new(seeds,
+		    json_pack("{s:s, s:s, s:s, s:I, s:I, s:s, s:b, s:s?, s:s?, "
+			      "s:o, s:o}",
+			"seed_id", s->id, "for", s->peer, "state", s->state,
+			"generation", (json_int_t)s->generation, "base",
+			(json_int_t)s->base, "time", time, "confirmed",
+			s->is_confirmed, "confirmed_by",
+			s->is_confirmed && s->by[0] != '\0' ? s->by : NULL,
+			"confirmed_time", s->is_confirmed ? confirmed : NULL,
+			"complete",
+			s->is_confirmed ? json_boolean(s->is_complete)
+					: json_null(),
+			"wanted",
+			s->is_confirmed ? json_integer((json_int_t)s->wanted)
+					: json_null()));
+	}
+	if (has_imported(f))
+		json_array_append_new(seeds,
+		    json_pack("{s:o, s:s, s:I, s:b}", "seed_id",
+			cw_cli_json_hex(f->info.seed_id, CW_SEED_ID_SIZE),
+			"state", "imported", "generation",
+			(json_int_t)f->info.seed_generation, "complete",
+			is_complete(f)));
+	return seeds;
+}
+
 static json_t *
 store_json(const struct cw_config *config, const struct cw_config_store *store,
     const struct facts *f, const json_t *daemon)
 {
-	json_t *seeds = json_array();
-
-	if (f->info.has_seed)
-		json_array_append_new(seeds,
-		    json_pack("{s:o, s:I}", "seed_id",
-			cw_cli_json_hex(f->info.seed_id, CW_SEED_ID_SIZE),
-			"generation", (json_int_t)f->info.seed_generation));
 	return json_pack(
 	    "{s:s, s:o, s:s, s:I, s:I, s:o, s:I, s:I, s:I, s:b, s:o, s:o, s:o, "
-	    "s:s?, s:o, s:o, s:[]}",
+	    "s:s?, s:o, s:o, s:I, s:I, s:[]}",
 	    "name", store->name, "id",
 	    f->has_catalog ? cw_cli_json_hex(f->info.store_id, CW_STORE_ID_SIZE)
 			   : json_null(),
@@ -327,7 +383,8 @@ store_json(const struct cw_config *config, const struct cw_config_store *store,
 	    f->is_active ? json_integer(0)
 			 : json_integer((json_int_t)f->behind.bytes),
 	    "follow", store->follow, "peers", peers_json(config, f, daemon),
-	    "seeds", seeds, "checks");
+	    "seeds", seeds_json(f), "floor", (json_int_t)f->info.floor,
+	    "settled_generation", (json_int_t)f->settled, "checks");
 }
 
 /* Who follows, and how far; or how old the replica is. */
@@ -361,6 +418,47 @@ print_peers(const struct cw_config *config, const struct facts *f)
 	}
 }
 
+/* What became of the seeds, and of the deletions that are kept for them. */
+static void
+print_seeds(const struct facts *f)
+{
+	char hex[CW_SEED_ID_TEXT], when[CW_TIME_TEXT];
+
+	for (size_t i = 0; i < f->seed_count; i++) {
+		const struct cw_seed_summary *s = &f->seeds[i];
+
+		(void)printf("  seed %s for %s at generation %llu: %s", s->id,
+		    s->peer, (unsigned long long)s->generation, s->state);
+		cw_time_format(s->confirmed_time, when);
+		if (!s->is_confirmed)
+			(void)puts(strcmp(s->state, "unfinished") == 0
+				       ? ""
+				       : ", no receipt yet");
+		else if (s->is_complete)
+			(void)printf(", confirmed by %s on %s\n", s->by, when);
+		else
+			(void)printf(", arrived at %s on %s but for %llu "
+				     "files\n",
+			    s->by, when, (unsigned long long)s->wanted);
+	}
+	if (has_imported(f)) {
+		cw_hex_encode(f->info.seed_id, CW_SEED_ID_SIZE, hex);
+		(void)printf("  seed %s at generation %llu, imported\n", hex,
+		    (unsigned long long)f->info.seed_generation);
+	}
+	if (!f->is_active || f->seed_count == 0)
+		return;
+	if (f->settled > f->info.floor)
+		(void)printf("  every site that follows has all up to "
+			     "generation %llu: deletions up to there need not "
+			     "be kept, and go by themselves after a sync\n",
+		    (unsigned long long)f->settled);
+	else if (f->waits_for != NULL)
+		(void)printf("  deletions since generation %llu are kept until "
+			     "%s confirms a seed or syncs\n",
+		    (unsigned long long)f->info.floor, f->waits_for);
+}
+
 static void
 print_store(const struct cw_config *config, const struct cw_config_store *store,
     const struct facts *f)
@@ -389,12 +487,19 @@ print_store(const struct cw_config *config, const struct cw_config_store *store,
 	    (unsigned long long)f->info.generation, entries, bytes);
 	print_peers(config, f);
 	if (!is_complete(f)) {
+		struct cw_buf numbers = CW_BUF_INIT;
+		size_t count = f->awaited == NULL
+				   ? 0
+				   : cw_cli_ranges(f->awaited, &numbers);
+
 		(void)fputs("  incomplete", stdout);
-		if (f->awaited != NULL)
-			(void)printf(
-			    "; volumes that have not arrived: %s", f->awaited);
+		if (count > 0)
+			(void)printf("; %zu volume%s not arrived: %s", count,
+			    count == 1 ? " has" : "s have",
+			    cw_buf_string(&numbers));
 		(void)puts(".  Run `causeway receive` with the media that are "
 			   "missing.");
+		cw_buf_free(&numbers);
 	}
 	if (f->has_digest) {
 		cw_hex_encode(f->digest, sizeof(f->digest), hex);
@@ -408,11 +513,7 @@ print_store(const struct cw_config *config, const struct cw_config_store *store,
 			       ? "; a seed does, or `causeway scan --contents`"
 			       : "");
 	}
-	if (f->info.has_seed) {
-		cw_hex_encode(f->info.seed_id, CW_SEED_ID_SIZE, hex);
-		(void)printf("  seed %s at generation %llu\n", hex,
-		    (unsigned long long)f->info.seed_generation);
-	}
+	print_seeds(f);
 }
 
 /* Adds a store to the array, or prints it.  -1: its catalog failed. */
@@ -434,6 +535,7 @@ show(struct cw_cli *cli, const struct cw_config_store *store, json_t *stores,
 	free(f.import);
 	free(f.awaited);
 	free(f.peers);
+	free(f.seeds);
 	return ret;
 }
 

@@ -17,6 +17,7 @@ int cmd_status(struct cw_cli *cli, int argc, char **argv);
 int cmd_ls(struct cw_cli *cli, int argc, char **argv);
 int cmd_seed(struct cw_cli *cli, int argc, char **argv);
 int cmd_verify(struct cw_cli *cli, int argc, char **argv);
+int cmd_repair(struct cw_cli *cli, int argc, char **argv);
 int cmd_receive(struct cw_cli *cli, int argc, char **argv);
 int cmd_link(struct cw_cli *cli, int argc, char **argv);
 int cmd_sync(struct cw_cli *cli, int argc, char **argv);
@@ -25,5 +26,6 @@ int cmd_run(struct cw_cli *cli, int argc, char **argv);
 int cmd_open(struct cw_cli *cli, int argc, char **argv);
 int cmd_gate(struct cw_cli *cli, int argc, char **argv);
 int cmd_custody(struct cw_cli *cli, int argc, char **argv);
+int cmd_media(struct cw_cli *cli, int argc, char **argv);
 
 #endif

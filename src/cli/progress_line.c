@@ -25,6 +25,7 @@ struct cw_progress_line {
 	pthread_mutex_t mutex;
 	pthread_cond_t wake; /* told when is_ending or note change */
 	bool is_ending;
+	bool is_paused;
 	char note[NOTE_MAX];
 
 	/* The rate of the stage that is shown: the thread's alone. */
@@ -177,6 +178,8 @@ run(void *arg)
 		/* Plain lines are rare, but their rate is measured always. */
 		has_begun = compose(line, &text);
 		shown_ms += DRAW_MS;
+		if (line->is_paused)
+			continue;
 		if (has_begun && line->is_terminal) {
 			draw(cw_buf_string(&text));
 		} else if (has_begun && shown_ms >= due_ms) {
@@ -237,6 +240,20 @@ cw_progress_line_note(struct cw_progress_line *line, const char *note)
 		return;
 	(void)pthread_mutex_lock(&line->mutex);
 	(void)snprintf(line->note, sizeof(line->note), "%s", note);
+	(void)pthread_mutex_unlock(&line->mutex);
+}
+
+void
+cw_progress_line_pause(struct cw_progress_line *line, bool is_paused)
+{
+	if (line == NULL)
+		return;
+	(void)pthread_mutex_lock(&line->mutex);
+	line->is_paused = is_paused;
+	if (is_paused && line->is_terminal) {
+		(void)fputs("\r\033[K", stderr);
+		(void)fflush(stderr);
+	}
 	(void)pthread_mutex_unlock(&line->mutex);
 }
 

@@ -10,6 +10,8 @@
 #include "base/progress.h"
 #include "cli/cli.h"
 
+#include <stdbool.h>
+
 struct cw_progress_line;
 
 /*
@@ -20,6 +22,8 @@ struct cw_progress_line *cw_progress_line_begin(
     const struct cw_cli *cli, struct cw_progress *p);
 /* What is written to now ("medium 2 of 3"), behind the numbers; copied. */
 void cw_progress_line_note(struct cw_progress_line *line, const char *note);
+/* Clears the line and shows nothing while a question is asked, or goes on. */
+void cw_progress_line_pause(struct cw_progress_line *line, bool is_paused);
 /* Clears the line and ends the thread.  NULL is allowed. */
 void cw_progress_line_end(struct cw_progress_line *line);
 

@@ -15,7 +15,8 @@
 #define KEYS_MAX     100u /* of one repeatable key */
 
 static const char *const hooks[] = {
-    "fence", "unfence", "quiesce", "resume", "promote", "demote", "alarm"};
+    "fence", "unfence", "quiesce", "resume", "promote", "demote", "alarm",
+    "medium"};
 static const char *const checks[] = {
     "store", "probe", "every", "failures", "then"};
 
@@ -122,8 +123,17 @@ take_site(struct parse *p, const char *key, const char *value)
 	}
 	if (strcmp(key, "listen") == 0)
 		return set_address(p, &c->listen, key, value);
+	if (strcmp(key, "contact") == 0) {
+		if (strlen(value) > CW_CONFIG_CONTACT_MAX)
+			return refuse(p, p->line,
+			    "contact is over %u bytes: a name and a telephone "
+			    "number are enough",
+			    CW_CONFIG_CONTACT_MAX);
+		return set_once(p, &c->contact, key, value);
+	}
 	return refuse(p, p->line,
-	    "unknown key %s in [site]; it has name, state, listen", key);
+	    "unknown key %s in [site]; it has name, state, listen, contact",
+	    key);
 }
 
 static int
@@ -265,8 +275,8 @@ check_hook(struct parse *p, const char *key, const char *value)
 	if (!is_one_of(key, hooks, sizeof(hooks) / sizeof(*hooks)))
 		return refuse(p, p->line,
 		    "unknown key %s in [hooks \"%s\"]; it has fence, unfence, "
-		    "quiesce, resume, promote, demote, alarm, timeout, "
-		    "holders, guard",
+		    "quiesce, resume, promote, demote, alarm, medium, "
+		    "timeout, holders, guard",
 		    key, p->name);
 	if (value[0] != '/')
 		return refuse(
@@ -608,6 +618,7 @@ cw_config_free(struct cw_config *config)
 	free(config->name);
 	free(config->state);
 	free(config->listen);
+	free(config->contact);
 	*config = (struct cw_config)CW_CONFIG_INIT;
 }
 

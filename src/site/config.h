@@ -18,13 +18,14 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define CW_CONFIG_FILE	    "causeway.conf"
-#define CW_CONFIG_DEFAULT   "/etc/causeway/" CW_CONFIG_FILE
-#define CW_CONFIG_MAX	    (1u << 20) /* bytes of a file */
-#define CW_CONFIG_LINE_MAX  8192u      /* bytes of a line */
-#define CW_CONFIG_NAME_MAX  63u	       /* bytes of a store's, a root's name */
-#define CW_CONFIG_ROOTS_MAX 64u	       /* of one store */
-#define CW_CONFIG_EVERY	    60u	       /* seconds between generations */
+#define CW_CONFIG_FILE	      "causeway.conf"
+#define CW_CONFIG_DEFAULT     "/etc/causeway/" CW_CONFIG_FILE
+#define CW_CONFIG_MAX	      (1u << 20) /* bytes of a file */
+#define CW_CONFIG_LINE_MAX    8192u	 /* bytes of a line */
+#define CW_CONFIG_NAME_MAX    63u	 /* bytes of a store's, a root's name */
+#define CW_CONFIG_ROOTS_MAX   64u	 /* of one store */
+#define CW_CONFIG_CONTACT_MAX 256u	 /* bytes: it goes on a slip */
+#define CW_CONFIG_EVERY	      60u	 /* seconds between generations */
 
 struct cw_config_root {
 	char *name; /* first component of every path in seed and catalog */
@@ -63,9 +64,10 @@ struct cw_config_setting {
 };
 
 struct cw_config {
-	char *name;   /* of the site */
-	char *state;  /* directory; NULL: none given */
-	char *listen; /* HOST:PORT; NULL: none */
+	char *name;    /* of the site */
+	char *state;   /* directory; NULL: none given */
+	char *listen;  /* HOST:PORT; NULL: none */
+	char *contact; /* whom to call, for packing slips; NULL: none */
 	struct cw_config_peer *peers;
 	size_t peer_count;
 	struct cw_config_store *stores;

@@ -29,7 +29,10 @@ cw_config_template(const char *name, const char *listen, const char *state,
 	    "%sstate = %s\n"
 	    "# Where other sites reach this one: HOST:PORT.  Without it "
 	    "nothing listens.\n"
-	    "%slisten = %s\n",
+	    "%slisten = %s\n"
+	    "# Whom to call about media of this site: it stands on their "
+	    "packing slips.\n"
+	    "# contact = Ann Otis +1 504 555 0100\n",
 	    name, state == NULL ? "# " : "",
 	    state == NULL ? "/var/lib/causeway" : state,
 	    listen == NULL ? "# " : "",
@@ -84,6 +87,9 @@ cw_config_template(const char *name, const char *listen, const char *state,
 	    "# promote = /etc/causeway/hooks/dovecot-start\n"
 	    "# demote = /etc/causeway/hooks/dovecot-stop\n"
 	    "# alarm = /etc/causeway/hooks/alarm\n"
+	    "# Brings the next medium of a seed (`seed --to ask`), and prints\n"
+	    "# the directory that it is mounted on.\n"
+	    "# medium = /etc/causeway/hooks/next-disk\n"
 	    "# How long one may take, and how long to wait for processes that\n"
 	    "# hold the store's files.\n"
 	    "# timeout = 60s\n"

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/fs.h"
+#include "base/percent.h"
 #include "base/progress.h"
 #include "base/text.h"
 #include "site/guard_mailbox.h"
@@ -53,49 +54,15 @@ count_broken(
 	    "%s%s%s", root->path, quoted[0] == '\0' ? "" : "/", quoted);
 }
 
-/* Only '/', and what needs no escape elsewhere, stands for itself. */
-static bool
-is_plain(char c)
-{
-	return c > ' ' && c <= '~' && c != '%';
-}
-
-static void
-put_path(struct cw_buf *buf, const char *path)
-{
-	for (; *path != '\0'; path++) {
-		if (is_plain(*path))
-			cw_buf_append(buf, path, 1);
-		else
-			cw_buf_printf(buf, "%%%02x", (unsigned char)*path);
-	}
-}
-
 /* The path of a line; NULL if it is none.  The caller frees it. */
 static char *
 take_path(const char *text, size_t len)
 {
-	char *path = cw_malloc(len + 1);
-	size_t n = 0;
+	char *path = cw_percent_take(text, len, false);
 
-	for (size_t i = 0; i < len; i++) {
-		uint8_t byte = (uint8_t)text[i];
-
-		if (text[i] == '%') {
-			if (len - i < 3 ||
-			    !cw_hex_decode(text + i + 1, 2, &byte, 1) ||
-			    byte == 0)
-				goto bad;
-			i += 2;
-		} else if (!is_plain(text[i])) {
-			goto bad;
-		}
-		path[n++] = (char)byte;
-	}
-	path[n] = '\0';
-	if (n == 0 || cw_path_is_safe(path, n))
+	if (path == NULL || path[0] == '\0' ||
+	    cw_path_is_safe(path, strlen(path)))
 		return path;
-bad:
 	free(path);
 	return NULL;
 }
@@ -141,7 +108,7 @@ plan_list(struct guard *g, const struct cw_config_root *root, int fd,
 	if (ret == 0) {
 		cw_buf_printf(&g->plan, "%u %s ",
 		    cw_uidlist_raised(&list, g->raise), root->name);
-		put_path(&g->plan, path);
+		cw_percent_put(&g->plan, path, false);
 		cw_buf_text(&g->plan, "\n");
 	} else if (ret < 0 && (why.code == CW_ERR_FORMAT ||
 				  why.code == CW_ERR_UNSUPPORTED ||

@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/bytes.h"
 #include "base/fs.h"
+#include "base/progress.h"
 #include "base/text.h"
 #include "site/guard.h"
 
@@ -22,6 +23,9 @@
 #define TIMEOUT_DEFAULT_MS 60000u
 #define TIMEOUT_MAX_S	   86400u
 #define KILL_AFTER_MS	   5000
+#define MEDIUM_TIMEOUT_MS  86400000u
+#define LOOK_MS		   200 /* whether we are asked to stop */
+#define MORE_MAX	   8u
 #define PATH_OF_HOOKS                                                          \
 	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -33,6 +37,7 @@ static const char *const names[] = {
     [CW_HOOK_PROMOTE] = "promote",
     [CW_HOOK_DEMOTE] = "demote",
     [CW_HOOK_ALARM] = "alarm",
+    [CW_HOOK_MEDIUM] = "medium",
 };
 
 /* What a hook takes over from us. */
@@ -135,7 +140,7 @@ make_environment(const struct cw_config_store *store, enum cw_hook hook,
     const struct cw_hook_call *call)
 {
 	struct cw_buf roots = CW_BUF_INIT;
-	char **env = cw_calloc(16, sizeof(*env));
+	char **env = cw_calloc(16 + MORE_MAX, sizeof(*env));
 	size_t n = 0;
 
 	for (size_t i = 0; i < store->root_count; i++)
@@ -149,6 +154,9 @@ make_environment(const struct cw_config_store *store, enum cw_hook hook,
 	env[n++] =
 	    cw_asprintf("CAUSEWAY_EPOCH=%llu", (unsigned long long)call->epoch);
 	env[n++] = cw_asprintf("CAUSEWAY_REASON=%s", call->reason);
+	for (size_t i = 0;
+	     call->more != NULL && call->more[i] != NULL && i < MORE_MAX; i++)
+		env[n++] = cw_strdup(call->more[i]);
 	for (size_t i = 0; i < sizeof(inherited) / sizeof(*inherited); i++) {
 		const char *value = getenv(inherited[i]);
 
@@ -175,11 +183,13 @@ struct run {
 	size_t len;
 	bool is_cut;
 	bool timed_out;
+	bool is_awaited; /* its answer: who is asked to stop does not wait */
+	bool was_stopped;
 };
 
 /* posix_spawn, as we may have threads.  Returns an errno. */
 static int
-spawn(const char *path, char **env, int output, pid_t *pid)
+spawn(const char *path, char **env, int output, int errors, pid_t *pid)
 {
 	char *argv[] = {cw_strdup(path), NULL};
 	posix_spawn_file_actions_t files;
@@ -200,7 +210,7 @@ spawn(const char *path, char **env, int output, pid_t *pid)
 	if ((code = posix_spawn_file_actions_addopen(
 		 &files, 0, "/dev/null", O_RDONLY, 0)) == 0 &&
 	    (code = posix_spawn_file_actions_adddup2(&files, output, 1)) == 0 &&
-	    (code = posix_spawn_file_actions_adddup2(&files, output, 2)) == 0 &&
+	    (code = posix_spawn_file_actions_adddup2(&files, errors, 2)) == 0 &&
 	    (code = posix_spawn_file_actions_addclosefrom_np(&files, 3)) == 0 &&
 	    (code = posix_spawn_file_actions_addchdir_np(&files, "/")) == 0)
 		code = posix_spawn(pid, path, &files, &attr, argv, env);
@@ -261,6 +271,10 @@ watch(struct run *run, unsigned timeout_ms)
 		};
 		int64_t left = end - now_ms();
 
+		if (run->is_awaited && cw_stop_requested())
+			run->was_stopped = true;
+		if (run->was_stopped && !is_asked)
+			left = 0;
 		if (left <= 0 && !is_asked) {
 			run->timed_out = is_asked = true;
 			(void)kill(-run->pid, SIGTERM);
@@ -271,6 +285,8 @@ watch(struct run *run, unsigned timeout_ms)
 			(void)kill(-run->pid, SIGKILL);
 			left = 1000;
 		}
+		if (run->is_awaited && left > LOOK_MS)
+			left = LOOK_MS;
 		if (poll(fds, 2, (int)left) < 0 && errno != EINTR)
 			break;
 		if (fds[1].revents != 0)
@@ -325,7 +341,9 @@ judge(struct run *run, const char *store, enum cw_hook hook, const char *path,
 {
 	char took[CW_TEXT_MAX];
 
-	if (run->timed_out) {
+	if (run->was_stopped) {
+		return cw_stop_check(err);
+	} else if (run->timed_out) {
 		cw_text_seconds(timeout_ms / 1000.0, took);
 		cw_error_set(err, CW_ERR_FAILED,
 		    "the %s hook of store %s (%s) did not end within %s and "
@@ -356,6 +374,7 @@ cw_hook_run(const struct cw_config *config, const struct cw_config_store *store,
 	struct run run = {.pidfd = -1, .output = -1};
 	struct cw_hook_settings settings;
 	char **env = NULL;
+	unsigned timeout_ms;
 	int ends[2] = {-1, -1};
 	int code, status = 0, ret;
 
@@ -364,6 +383,9 @@ cw_hook_run(const struct cw_config *config, const struct cw_config_store *store,
 		return ret;
 	ret = -1;
 	cw_hook_settings(config, store->name, &settings);
+	timeout_ms = hook == CW_HOOK_MEDIUM ? MEDIUM_TIMEOUT_MS
+					    : settings.timeout_ms;
+	run.is_awaited = call->answer != NULL;
 	if (pipe2(ends, O_CLOEXEC) < 0) {
 		cw_error_errno(err, "cannot make a pipe");
 		goto out;
@@ -371,7 +393,8 @@ cw_hook_run(const struct cw_config *config, const struct cw_config_store *store,
 	(void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
 	run.output = ends[0];
 	env = make_environment(store, hook, call);
-	code = spawn(path, env, ends[1], &run.pid);
+	code = spawn(path, env, ends[1],
+	    call->answer == NULL ? ends[1] : STDERR_FILENO, &run.pid);
 	cw_close(&ends[1]);
 	if (code != 0) {
 		errno = code;
@@ -386,13 +409,15 @@ cw_hook_run(const struct cw_config *config, const struct cw_config_store *store,
 		cw_error_errno(err, "cannot watch the %s hook", names[hook]);
 		(void)kill(-run.pid, SIGKILL);
 	} else {
-		watch(&run, settings.timeout_ms);
+		watch(&run, timeout_ms);
 	}
 	while (waitpid(run.pid, &status, 0) < 0 && errno == EINTR)
 		;
 	if (run.pidfd >= 0)
-		ret = judge(&run, store->name, hook, path, settings.timeout_ms,
-		    status, err);
+		ret = judge(
+		    &run, store->name, hook, path, timeout_ms, status, err);
+	if (ret == 0 && call->answer != NULL)
+		cw_buf_append(call->answer, run.text, run.len);
 out:
 	if (env != NULL)
 		free_environment(env);

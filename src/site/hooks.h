@@ -21,6 +21,7 @@
 #ifndef CW_SITE_HOOKS_H
 #define CW_SITE_HOOKS_H
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "site/config.h"
 
@@ -35,6 +36,7 @@ enum cw_hook {
 	CW_HOOK_PROMOTE,
 	CW_HOOK_DEMOTE,
 	CW_HOOK_ALARM,
+	CW_HOOK_MEDIUM, /* `seed --to ask`: brings a medium */
 };
 
 #define CW_HOOK_OUTPUT_MAX 4096u /* bytes that are kept, the last ones */
@@ -65,13 +67,23 @@ struct cw_hook_call {
 	const char *role; /* cw_role_name() */
 	uint64_t epoch;
 	const char *reason;
+	/* More of the environment, "NAME=VALUE" up to a NULL; may be NULL. */
+	const char *const *more;
+	/*
+	 * Takes the hook's standard output, CW_HOOK_OUTPUT_MAX bytes at most;
+	 * what it prints on standard error then goes to ours.  NULL: both are
+	 * kept for the message.
+	 */
+	struct cw_buf *answer;
 };
 
 /*
  * Runs a hook and waits for it.  0: it ended with status 0; 1: none is
  * configured.  CW_ERR_FAILED: which hook, its status or signal, and what it
- * printed.  After the time limit its process group gets SIGTERM, and SIGKILL
- * five seconds later; processes that left the group live on.
+ * printed.  After the time limit (CW_HOOK_MEDIUM has a day) its process group
+ * gets SIGTERM, and SIGKILL five seconds later; processes that left the group
+ * live on.  One whose answer is waited for is stopped like that, too, when we
+ * are asked to stop: CW_ERR_INTERRUPTED.
  */
 int cw_hook_run(const struct cw_config *config,
     const struct cw_config_store *store, enum cw_hook hook,

@@ -3,9 +3,11 @@
  */
 #include "site/session_impl.h"
 
+#include "base/bytes.h"
 #include "base/fs.h"
 #include "site/cutover.h"
 #include "site/hooks.h"
+#include "site/receipts.h"
 #include "store/peer.h"
 
 #include <stdio.h>
@@ -199,9 +201,35 @@ say_store(struct cw_session *s, struct slot *slot, struct said *said,
 	return ret;
 }
 
+/* What we imported of the peer's seeds. */
+struct receipts {
+	char lines[CW_WIRE_RECEIPTS_MAX][CW_RECEIPT_TEXT_SIZE];
+	ProtobufCBinaryData list[CW_WIRE_RECEIPTS_MAX];
+	size_t count;
+};
+
+static void
+gather_receipts(const struct cw_session *s, struct receipts *r)
+{
+	for (size_t i = 0; i < s->slot_count; i++) {
+		const struct cw_session_store *st = &s->slots[i].st;
+
+		if (!st->has_catalog || st->config->follow == NULL ||
+		    strcmp(st->config->follow, s->peer->name) != 0)
+			continue;
+		r->count += cw_receipts_list(s->o.home, st->store_id,
+		    &r->lines[r->count], CW_WIRE_RECEIPTS_MAX - r->count);
+	}
+	for (size_t i = 0; i < r->count; i++) {
+		r->list[i].data = (uint8_t *)r->lines[i];
+		r->list[i].len = strlen(r->lines[i]);
+	}
+}
+
 static int
 say_hello(struct cw_session *s, struct cw_error *err)
 {
+	struct receipts *receipts = cw_calloc(1, sizeof(*receipts));
 	struct said *said = cw_calloc(s->slot_count + 1, sizeof(*said));
 	Cw__Store **list = cw_calloc(s->slot_count + 1, sizeof(Cw__Store *));
 	Cw__Hello m = CW__HELLO__INIT;
@@ -218,6 +246,9 @@ say_hello(struct cw_session *s, struct cw_error *err)
 	m.software = software;
 	m.time_ms = (uint64_t)session_clock_ms();
 	m.stores = list;
+	gather_receipts(s, receipts);
+	m.receipts = receipts->list;
+	m.n_receipts = receipts->count;
 	for (size_t i = 0; ret == 0 && i < s->slot_count; i++) {
 		ret = say_store(s, &s->slots[i], &said[i], err);
 		list[m.n_stores++] = &said[i].store;
@@ -231,6 +262,7 @@ say_hello(struct cw_session *s, struct cw_error *err)
 	}
 	free(said);
 	free(list);
+	free(receipts);
 	return ret;
 }
 
@@ -477,6 +509,34 @@ say_error(struct cw_session *s, const struct slot *slot,
 	return session_send(s, CW_FRAME_ERROR, &m.base, err);
 }
 
+/* A wrong one is worth a line, and no more. */
+static void
+hear_receipt(struct cw_session *s, const ProtobufCBinaryData *text)
+{
+	struct cw_error why = CW_ERROR_INIT;
+	char id[2 * CW_SEED_ID_SIZE + 1];
+	struct cw_receipt r;
+	bool is_new;
+
+	if (cw_receipts_confirm(s->o.home, (const char *)text->data, text->len,
+		&r, NULL, &is_new, &why) < 0) {
+		/* Its seed may be long forgotten here. */
+		if (why.code != CW_ERR_MISSING)
+			session_event(
+			    s, "a receipt is passed over: %s", why.message);
+		return;
+	}
+	if (!is_new)
+		return;
+	cw_hex_encode(r.seed_id, CW_SEED_ID_SIZE, id);
+	if (r.wanted == 0)
+		session_event(s, "seed %s is confirmed: all of it arrived", id);
+	else
+		session_event(s,
+		    "seed %s is confirmed in part: %llu files had not arrived",
+		    id, (unsigned long long)r.wanted);
+}
+
 static int
 hear_hello(struct cw_session *s, struct cw_error *err)
 {
@@ -522,6 +582,8 @@ hear_hello(struct cw_session *s, struct cw_error *err)
 	s->is_visit = cw_wire_has_feature(m.hello, FEATURE_VISIT);
 	s->clock_offset_ms = (int64_t)m.hello->time_ms -
 			     (asked + (session_clock_ms() - asked) / 2);
+	for (size_t i = 0; i < m.hello->n_receipts; i++)
+		hear_receipt(s, &m.hello->receipts[i]);
 	for (size_t i = 0; i < m.hello->n_stores; i++)
 		if (meet_store(s, m.hello->stores[i], (uint32_t)i, err) < 0)
 			return -1;
