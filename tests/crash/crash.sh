@@ -239,7 +239,12 @@ receive_count() {
 # Files of volumes that are done: their inodes.
 files_done() {
 	awk -v done="$work/b/stores/mail/import.done" '
-		BEGIN { while ((getline line <done) > 0) is_done[line] = 1 }
+		BEGIN {
+			while ((getline line <done) > 0) {
+				split(line, f, " ")
+				is_done[f[1]] = f[2] != "-"
+			}
+		}
 		is_done[$1] { print substr($0, length($1) + 2) }' \
 	    "$work/volumes" >"$work/names"
 	[ ! -d "$replica" ] ||

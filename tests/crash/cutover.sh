@@ -233,13 +233,18 @@ cutover_point() {
 cutover_hook_point() {
 	rm -f "$tmp"/kill-*
 	cutover_sides "$1"
-	cutover_fresh
-	: >"$tmp/kill-$2-$3"
-	sync_up "$sync_peer"
-	[ "$sync_peer" = "$b" ] ||
-	    await "the active site takes a generation" sync_has_scanned_thrice
-	cutover_type
-	status=$?
+	# A slow machine may lose its line before it comes to the hook.
+	for try in 1 2 3; do
+		cutover_fresh
+		: >"$tmp/kill-$2-$3"
+		sync_up "$sync_peer"
+		[ "$sync_peer" = "$b" ] || await \
+		    "the active site takes a generation" sync_has_scanned_thrice
+		cutover_type
+		status=$?
+		[ $try -lt 3 ] && ! grep -q kills "$hooks" || break
+		sync_down "$sync_peer"
+	done
 	point_begin "cutover ($1), killed in the $3 hook of $2"
 	cutover_outcome "$point" $status
 	grep -q kills "$hooks" && stopped=$((stopped + 1))

@@ -53,7 +53,7 @@ check_status 2 "and --home together with --config" \
 check_status 2 "wrong usage is JSON where JSON is asked for" \
     json '.error.code == "usage"' "$CAUSEWAY" --json elephant
 for command in init card pair key store scan status ls seed verify receive \
-    custody open; do
+    custody open media; do
 	check "$command --help explains it" \
 	    says "usage: causeway $command" "$CAUSEWAY" "$command" --help
 	check "help $command does, too" \

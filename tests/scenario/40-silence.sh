@@ -45,6 +45,7 @@ seed=$(echo "$medium"/causeway/????????????????)
 cp -r "$medium" "$tmp/damaged"
 printf 'X' | dd of="$tmp/damaged/causeway/${seed##*/}/000001.tar.zst.age" \
     bs=1 seek=700000 conv=notrunc 2>/dev/null
+rm "$tmp/damaged/causeway/${seed##*/}/"*.rs
 mkdir "$tmp/other"
 check_status 4 "damage is found" say error-damage \
     site "$b" verify "$tmp/damaged"

@@ -66,6 +66,13 @@ check_status 4 "nor are the volumes under the old name" \
 
 check "flipped bytes are found, and nothing wrong is ever written" flips 29
 cat "$tmp/check.out"
+mkdir "$work/parity"
+check "a seed with parity is made" site "$a" seed mail --for shreveport \
+    --to "$work/parity" --volume-size 64k --parity 10+1 --new
+without=$medium medium=$work/parity
+check "of one with parity they are found, too, and made good" flips 97
+cat "$tmp/check.out"
+medium=$without
 check "forged seeds and changed media are refused" forged
 cat "$tmp/check.out"
 archives=$root/../shared/data/archives

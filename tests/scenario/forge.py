@@ -73,7 +73,8 @@ class Base:
                   encoding="ascii") as file:
             self.manifest = dict(line.rstrip("\n").split(" ", 1)
                                  for line in file
-                                 if not line.startswith("file "))
+                                 if not line.startswith(
+                                     ("file ", "medium ", "group ")))
 
 
 class Catalog:
@@ -263,6 +264,9 @@ class Seed:
         self.recipient = {}     # of a volume, of "catalog"
         self.over = dict(base.manifest)  # records of the manifest
         del self.over["files"]  # last, and counted
+        self.over.update({"parity": "0 0", "survive-media": "0",
+                          "described": "0", "groups": "0",
+                          "catalog": None})
         self.sizes = {}         # that the manifest claims, by name
         self.settle = True
         self.catalog_data = None        # instead of the database
@@ -333,6 +337,8 @@ class Seed:
 
     def manifest(self, files):
         self.over.setdefault("files", len(files))
+        if self.over["catalog"] is None:
+            self.over["catalog"] = hashlib.sha256(files[CATALOG]).hexdigest()
         lines = []
         for key, value in self.over.items():
             lines.append("%s %s" % (key, value))

@@ -645,9 +645,10 @@ def both(folder, name):
 ALL_FILES = ("MANIFEST", "MANIFEST.minisig", "MEDIUM", "CHECKSUMS", CATALOG,
              VOLUME % 1)
 # What is there twice is needed once, but that main manifest is changed is
-# distrust.
+# distrust.  CHECKSUMS follows from the rest, MEDIUM from a manifest that
+# describes it, which this one does not.
 CUT = {"MANIFEST": (5, 5), "MANIFEST.minisig": (5, 5), "MEDIUM": (0, 4),
-       "CHECKSUMS": (0, 4), CATALOG: (4, 4), VOLUME % 1: (4, 4)}
+       "CHECKSUMS": (0, 3), CATALOG: (4, 4), VOLUME % 1: (4, 4)}
 
 for name in ALL_FILES:
     for what, part in (("to half", 2), ("to nothing", 0), ("by a byte", 1)):
@@ -666,7 +667,9 @@ for name in ALL_FILES:
         for path in both(folder, name):
             with open(path, "ab") as file:
                 file.write(b"\0")
-    spoil(name + " with a byte more", [CUT[name][0]], [CUT[name][1]])(grow)
+    # A volume that is good and too long need only be cut.
+    spoil(name + " with a byte more", [CUT[name][0]],
+          [3] if name == VOLUME % 1 else [CUT[name][1]])(grow)
 
     # No manifest at all is nothing to distrust: it is missing.
     def remove(folder, name=name):

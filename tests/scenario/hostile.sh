@@ -1,7 +1,8 @@
 # Sourced after lib.sh and sites.sh: what the hostile scenarios share.
 #
 #   hostile_begin    two sites that trust each other, a third that trusts and is
-#                    not trusted, a small store, a seed of it on $work/medium.
+#                    not trusted, a small store, a seed of it on $work/medium
+#                    (without parity: nothing that is wrong is made good).
 #                    Commands run as $CAUSEWAY, which is the one with sanitizers
 
 hostile_begin() {
@@ -29,7 +30,8 @@ hostile_begin() {
 	    site "$c" pair "$(cat "$b.card")" >/dev/null &&
 	    site "$a" store add mail "$store" >/dev/null &&
 	    site "$a" seed mail --for shreveport --to "$medium" \
-		--volume-size 64k >/dev/null || fail "a seed is made"
+		--volume-size 64k --parity none >/dev/null ||
+	    fail "a seed is made"
 	cp "$a/keys/minisign.key" "$work/keys/sign.key"
 	cp "$b/keys/age.key" "$work/keys/age.key"
 	cp "$c/keys/minisign.key" "$work/keys/other.key"

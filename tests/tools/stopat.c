@@ -10,7 +10,8 @@
  *   --fail N ERRNO   the Nth fails with EIO, ENOSPC, ... and is not done
  *   --on             from the Nth on, all of them fail
  *   --calls A,B,...  these calls count (see below), instead of those that write
- *   --path TEXT      only calls with TEXT in their path count
+ *   --path TEXT      only calls with TEXT in their path count; those in /dev
+ *                    do if TEXT begins with /dev/
  *   --own            only calls of the command itself, not of its children
  *   --name NAME      only calls of processes of that name (comm); it is the
  *                    process that makes the Nth call that is killed then
@@ -56,7 +57,7 @@ struct call {
 	int number;
 	int fd;	  /* index of the argument that is a descriptor */
 	int path; /* index of the one that is a path */
-	bool is_read;
+	bool is_read; /* counts only where --calls names it */
 };
 
 static const struct call calls[] = {
@@ -94,6 +95,7 @@ static const struct call calls[] = {
     {"pread64", __NR_pread64, 0, -1, true},
     {"readv", __NR_readv, 0, -1, true},
     {"preadv", __NR_preadv, 0, -1, true},
+    {"ioctl", __NR_ioctl, 0, -1, true},
 };
 
 static const struct {
@@ -313,6 +315,7 @@ counts(const struct call *call, const struct seccomp_notif *q, const char *path,
     pid_t caller, pid_t child)
 {
 	struct open_how how;
+	bool is_device;
 
 	if (o.is_own && caller != child)
 		return false;
@@ -338,8 +341,9 @@ counts(const struct call *call, const struct seccomp_notif *q, const char *path,
 		if (call->path < 0 && q->data.args[call->fd] <= 2)
 			return false;
 	}
+	is_device = o.only_path != NULL && strncmp(o.only_path, "/dev/", 5) == 0;
 	return path[0] == '/' && strncmp(path, "/proc/", 6) != 0 &&
-	       strncmp(path, "/dev/", 5) != 0 &&
+	       (is_device || strncmp(path, "/dev/", 5) != 0) &&
 	       (o.only_path == NULL || strstr(path, o.only_path) != NULL);
 }
 

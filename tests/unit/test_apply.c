@@ -444,6 +444,60 @@ START_TEST(damage_at_home_is_wanted_before_anything_changes)
 }
 END_TEST
 
+static void
+unsupply(const char *text)
+{
+	uint8_t digest[CW_DIGEST_SIZE];
+
+	cw_sha256(text, strlen(text), digest);
+	OK(cw_staging_discard(p.r.staging, digest, &err));
+}
+
+START_TEST(what_lacks_stands_in_the_catalog_alone)
+{
+	const struct cw_apply_options options = {.partial = true};
+	struct cw_apply_result r;
+	struct stat st;
+	uint64_t count;
+
+	/* One that is new, under two names, and one in place of another. */
+	message("u/cur/30.M30.h:2,", "thirty");
+	ck_assert_int_eq(
+	    link(in_root("u/cur/30.M30.h:2,"), in_root("u/cur/30b.M30.h:2,")),
+	    0);
+	message("u/cur/31.M31.h:2,", "thirty-one");
+	message("u/cur/1.M1.h:2,", "another");
+	pair_scan(&p);
+	ck_assert_uint_eq(pair_collect(&p), 3);
+	unsupply("thirty");
+	unsupply("another");
+	ck_assert_int_eq(cw_apply(&p.r, NULL, &r, &err), -1);
+	ck_assert_int_eq(err.code, CW_ERR_MISSING);
+	OK(cw_apply(&p.r, &options, &r, &err));
+	ck_assert_uint_eq(r.missing, 2);
+	ck_assert_uint_eq(r.lacking, 3);
+	ck_assert(r.is_equal);
+	ck_assert_int_eq(stat(in_replica("u/cur/31.M31.h:2,"), &st), 0);
+	ck_assert_int_ne(stat(in_replica("u/cur/30.M30.h:2,"), &st), 0);
+	ck_assert_int_ne(stat(in_replica("u/cur/1.M1.h:2,"), &st), 0);
+	ck_assert(is_kept("one"));
+
+	/* They are wanted from then on, and come to their places. */
+	pair_close_replica(&p);
+	pair_open_replica(&p);
+	OK(cw_incoming_begin(p.r.incoming, r.generation, 1, &err));
+	OK(cw_incoming_add_lacking(p.r.incoming, &p.r, &count, &err));
+	ck_assert_uint_eq(count, 3);
+	ck_assert_uint_eq(pair_supply_wants(&p), 2);
+	pair_complete(&p);
+	pair_apply(&p);
+	pair_check(&p);
+	OK(cw_incoming_begin(p.r.incoming, r.generation, 1, &err));
+	OK(cw_incoming_add_lacking(p.r.incoming, &p.r, &count, &err));
+	ck_assert_uint_eq(count, 0);
+}
+END_TEST
+
 START_TEST(a_file_that_is_gone_at_home_is_wanted)
 {
 	ck_assert_int_eq(unlink(in_replica("u/cur/2.M2.h:2,S")), 0);
@@ -835,6 +889,7 @@ main(void)
 	tcase_add_test(tc, kinds_change_places);
 	tcase_add_test(tc, a_directory_made_again_keeps_nothing_of_the_old);
 	tcase_add_test(tc, damage_at_home_is_wanted_before_anything_changes);
+	tcase_add_test(tc, what_lacks_stands_in_the_catalog_alone);
 	tcase_add_test(tc, a_file_that_is_gone_at_home_is_wanted);
 	tcase_add_test(tc, a_directory_that_is_gone_at_home_is_made_again);
 	tcase_add_test(tc, history_gives_back_what_comes_again);

@@ -120,7 +120,8 @@ START_TEST(every_key_of_the_template_is_known)
 			  &config, &err) == 0,
 	    "%s", err.message);
 	ck_assert_uint_eq(config.stores[0].root_count, 2);
-	ck_assert_uint_eq(config.setting_count, 16);
+	ck_assert_uint_eq(config.setting_count, 17);
+	ck_assert_str_eq(config.contact, "Ann Otis +1 504 555 0100");
 	cw_buf_free(&text);
 	cw_buf_free(&bare);
 }

@@ -338,7 +338,7 @@ START_TEST(an_export_has_no_index_of_contents)
 					 " WHERE name='entry_digest'"),
 	    0);
 	ck_assert_int_eq(number_in(copy, "PRAGMA freelist_count"), 0);
-	ck_assert_int_eq(number_in(copy, "PRAGMA user_version"), 2);
+	ck_assert_int_eq(number_in(copy, "PRAGMA user_version"), 3);
 	OK(cw_catalog_open_foreign(copy, &c, &err));
 	ck_assert_uint_eq(cw_catalog_info(c)->files, 1);
 	cw_catalog_close(c);
@@ -441,7 +441,7 @@ START_TEST(a_catalog_of_version_1_is_read_and_brought_up)
 	put_text(c, 3, "2.M2.h:2,", "two", 4);
 	commit_as(c, 4);
 	ck_assert(is_known("mail/u/cur/2.M2.h:2,", 3));
-	ck_assert_int_eq(number_in(path, "PRAGMA user_version"), 2);
+	ck_assert_int_eq(number_in(path, "PRAGMA user_version"), 3);
 	ck_assert_int_eq(number_in(path, "SELECT count(*) FROM gone"), 1);
 }
 END_TEST

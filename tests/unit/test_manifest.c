@@ -168,6 +168,72 @@ START_TEST(a_file_beyond_the_set_is_not_encoded)
 }
 END_TEST
 
+START_TEST(groups_are_found_by_their_volumes)
+{
+	static const uint32_t first[] = {3, 1}, second[] = {70000},
+			      again[] = {9, 1};
+	static const uint32_t zero[] = {0}, wide[] = {4, 5, 6};
+	struct cw_manifest m = small_manifest();
+	struct cw_error err = CW_ERROR_INIT;
+
+	m.parity_k = 2;
+	m.parity_m = 1;
+	ck_assert_int_eq(cw_manifest_add_group(&m, 1, first, 2, NULL), 0);
+	ck_assert_int_eq(cw_manifest_add_group(&m, 4, second, 1, NULL), 0);
+	ck_assert_int_eq(cw_manifest_add_group(&m, 4, zero, 1, NULL), -1);
+	ck_assert_int_eq(cw_manifest_add_group(&m, 5, zero, 1, NULL), -1);
+	ck_assert_int_eq(cw_manifest_add_group(&m, 5, zero, 0, NULL), -1);
+	ck_assert_int_eq(cw_manifest_add_group(&m, 5, wide, 3, NULL), -1);
+	ck_assert_int_eq(cw_manifest_add_group(&m, 5, again, 2, &err), -1);
+	ck_assert_int_eq(err.code, CW_ERR_USAGE);
+	/* What failed left nothing behind. */
+	ck_assert_ptr_null(cw_manifest_group_of(&m, 9));
+	ck_assert_ptr_eq(cw_manifest_group_of(&m, 1), &m.groups[0]);
+	ck_assert_ptr_eq(cw_manifest_group_of(&m, 3), &m.groups[0]);
+	ck_assert_ptr_eq(cw_manifest_group_of(&m, 70000), &m.groups[1]);
+	ck_assert_ptr_null(cw_manifest_group_of(&m, 2));
+	ck_assert_ptr_null(cw_manifest_group_of(&m, UINT32_MAX));
+	ck_assert_uint_eq(m.groups[1].number, 4);
+	ck_assert_uint_eq(m.members[m.groups[0].first], 3);
+	cw_manifest_free(&m);
+}
+END_TEST
+
+START_TEST(a_described_medium_is_that_of_MEDIUM)
+{
+	struct cw_manifest m = small_manifest(), again = CW_MANIFEST_INIT;
+	struct cw_buf text = CW_BUF_INIT, first = CW_BUF_INIT;
+	struct cw_buf second = CW_BUF_INIT;
+	struct cw_medium is = {.count = 3,
+	    .label = " two  words ",
+	    .filesystem = "-",
+	    .time = 1700000000};
+
+	for (uint32_t i = 3; i > 0; i--) {
+		is.number = i;
+		ck_assert_int_eq(cw_manifest_add_medium(&m, &is, NULL), 0);
+	}
+	ck_assert_int_eq(cw_manifest_add_medium(&m, &is, NULL), -1);
+	ck_assert_int_eq(cw_manifest_encode(&m, &text, NULL), 0);
+	ck_assert_int_eq(
+	    cw_manifest_decode((char *)text.data, text.len, &again, NULL), 0);
+	ck_assert_int_eq(cw_medium_encode(&is, &first, NULL), 0);
+	ck_assert_ptr_nonnull(cw_manifest_medium(&again, 1));
+	ck_assert_int_eq(
+	    cw_medium_encode(cw_manifest_medium(&again, 1), &second, NULL), 0);
+	ck_assert_str_eq(cw_buf_string(&first), cw_buf_string(&second));
+	ck_assert_ptr_null(cw_manifest_medium(&again, 4));
+	is.number = 4;
+	is.seed_id[0] ^= 1;
+	ck_assert_int_eq(cw_manifest_add_medium(&m, &is, NULL), -1);
+	cw_buf_free(&text);
+	cw_buf_free(&first);
+	cw_buf_free(&second);
+	cw_manifest_free(&m);
+	cw_manifest_free(&again);
+}
+END_TEST
+
 START_TEST(a_bad_name_is_not_added)
 {
 	struct cw_manifest m = small_manifest();
@@ -355,6 +421,8 @@ main(void)
 	tcase_add_test(tc, files_added_in_any_order_are_sorted_and_found);
 	tcase_add_test(tc, a_file_twice_on_a_medium_is_not_encoded);
 	tcase_add_test(tc, a_file_beyond_the_set_is_not_encoded);
+	tcase_add_test(tc, groups_are_found_by_their_volumes);
+	tcase_add_test(tc, a_described_medium_is_that_of_MEDIUM);
 	tcase_add_test(tc, a_bad_name_is_not_added);
 	tcase_add_test(tc, a_recipient_is_known_by_its_point);
 	tcase_add_test(tc, good_manifest_has_its_values);

@@ -335,6 +335,7 @@ START_TEST(hello_is_bounded)
 	Cw__Epoch *epochs[] = {&e[0], &e[1]};
 	char word[66] = "metairie", *features[65];
 	uint8_t record[CW_WIRE_RECORD_MAX + 1] = {0};
+	ProtobufCBinaryData receipts[CW_WIRE_RECEIPTS_MAX + 1];
 
 	for (size_t i = 0; i < 300; i++)
 		stores[i] = &s;
@@ -367,6 +368,12 @@ START_TEST(hello_is_bounded)
 	WRONG(strcpy(word, "\x1b[2J"), strcpy(word, "a"));
 	WRONG(strcpy(word, ""), strcpy(word, "a"));
 	WRONG((memset(word, 'a', 65), word[65] = '\0'), word[64] = '\0');
+	for (size_t i = 0; i < CW_WIRE_RECEIPTS_MAX + 1; i++)
+		receipts[i] = bytes_of(record, CW_WIRE_RECEIPT_MAX);
+	h.receipts = receipts;
+	WRONG(h.n_receipts = CW_WIRE_RECEIPTS_MAX + 1,
+	    h.n_receipts = CW_WIRE_RECEIPTS_MAX);
+	WRONG(receipts[7].len++, receipts[7].len--);
 	h.mandatory = features;
 	WRONG(h.n_mandatory = 65, h.n_mandatory = 64);
 	e[0].epoch = 1;

@@ -1,0 +1,58 @@
+# Sourced after lib.sh: disks, as files under loop devices with a filesystem.
+#
+#   need_disks                   skips by name where there are no loop devices
+#   disk NAME SIZE [FSTYPE]      makes one (ext4 unless given), mounts it on
+#                                $tmp/NAME
+#   disk_off NAME                unmounts it; disk_on NAME mounts it again
+#   disk_pull NAME               it is pulled out: all that is tried ends in
+#                                EIO, and what was not synced is gone; after
+#                                disk_off and disk_on it is there again
+#   disk_device NAME             prints its device
+
+disks=
+
+need_disks() {
+	[ "$(id -u)" -eq 0 ] || skip "disks need root"
+	need losetup mkfs.ext4 mkfs.xfs mount umount
+	disk_probe=$(losetup -f 2>/dev/null) && [ -n "$disk_probe" ] ||
+	    skip "there are no loop devices"
+	at_exit disks_gone
+}
+
+disks_gone() {
+	for disk_name in $disks; do
+		umount -l "$tmp/$disk_name" 2>/dev/null
+		losetup -d "$(cat "$tmp/$disk_name.dev")" 2>/dev/null
+	done
+}
+
+disk_device() {
+	cat "$tmp/$1.dev"
+}
+
+disk_on() {
+	mount "$(disk_device "$1")" "$tmp/$1"
+}
+
+disk_off() {
+	umount "$tmp/$1"
+}
+
+disk_pull() {
+	# _IOR('X', 125, __u32), of ext4 and xfs; 2: not even the log is flushed
+	python3 -c 'import fcntl, os, sys
+fd = os.open(sys.argv[1], os.O_RDONLY)
+fcntl.ioctl(fd, 0x8004587d, b"\2\0\0\0")' "$tmp/$1"
+}
+
+disk() {
+	mkdir -p "$tmp/$1" && truncate -s "$2" "$tmp/$1.img" || return 1
+	case ${3:-ext4} in
+	xfs) mkfs.xfs -q -L "$1" "$tmp/$1.img" ;;
+	*) mkfs.ext4 -q -F -m 0 -L "$1" -E lazy_itable_init=0 "$tmp/$1.img" ;;
+	esac >/dev/null 2>&1 || return 1
+	losetup -f --show "$tmp/$1.img" >"$tmp/$1.dev" 2>/dev/null ||
+	    skip "no loop device is free"
+	disks="$disks $1"
+	disk_on "$1"
+}
