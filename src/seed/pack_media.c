@@ -85,6 +85,11 @@ cw_pack_media_remake(struct cw_pack_media *m, struct cw_error *err)
 	char id[CW_SEED_ID_TEXT];
 
 	cw_hex_encode(l->seed_id, CW_SEED_ID_SIZE, id);
+	if (l->last_medium == 0)
+		return cw_error_set(err, CW_ERR_USAGE,
+		    "nothing of seed %s is on a medium yet: run `causeway seed` "
+		    "again, it goes on",
+		    id);
 	if (n == 0 || n > l->last_medium)
 		return cw_error_set(err, CW_ERR_USAGE,
 		    "seed %s has media 1 to %u, no medium %u", id,

@@ -361,9 +361,10 @@ find_absent(struct cw_verify_work *v)
 	if (!m->is_final)
 		cw_verify_add_remark(v->result,
 		    cw_asprintf("the seed goes on: this is what it held when "
-				"%s was closed, and only its final manifest "
+				"%s closed, and only its final manifest "
 				"tells whether that is all",
-			v->set->count == 1 ? "this medium" : "these media"));
+			v->set->count == 1 ? "this medium was"
+					   : "these media were"));
 }
 
 void

@@ -4,6 +4,7 @@
 # and run again with --erase: a good medium comes of it, and no other disk has
 # changed.
 . "$(dirname "$0")/../scenario/lib.sh"
+own_mounts "$@"
 . "$root/tests/scenario/loops.sh"
 loops_begin
 need cc e2fsck sfdisk cmp

@@ -2,6 +2,7 @@
 # Disks: listing them, making media of them, what is refused, mounting by
 # label; a disk that is half prepared is made good by preparing it again.
 . "$(dirname "$0")/lib.sh"
+own_mounts "$@"
 . "$here/sites.sh"
 . "$here/loops.sh"
 need python3

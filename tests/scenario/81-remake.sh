@@ -2,6 +2,7 @@
 # A disk that fails, is pulled out or is lost costs what was on it alone: it is
 # attached again, or made again, and the others stay what they are.
 . "$(dirname "$0")/lib.sh"
+own_mounts "$@"
 . "$here/sites.sh"
 . "$here/disks.sh"
 need jq python3 split

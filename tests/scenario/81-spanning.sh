@@ -2,6 +2,7 @@
 # A seed on disks that are asked for one after another: by JSON, by the hook,
 # on a terminal; each filled to its end and taken away when it is full.
 . "$(dirname "$0")/lib.sh"
+own_mounts "$@"
 . "$here/sites.sh"
 . "$here/disks.sh"
 need jq python3 split

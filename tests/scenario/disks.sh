@@ -30,12 +30,28 @@ disk_device() {
 	cat "$tmp/$1.dev"
 }
 
+# A scenario beside this one that looks at all disks may have this one open for
+# a moment: then it is not yet off, and on it would be the pulled one again.
 disk_on() {
-	mount "$(disk_device "$1")" "$tmp/$1"
+	for disk_try in $(seq 500); do
+		mount "$(disk_device "$1")" "$tmp/$1" &&
+		    touch "$tmp/$1/.on" 2>/dev/null && rm "$tmp/$1/.on" &&
+		    return 0
+		umount "$tmp/$1"
+		sleep 0.02
+	done
+	fail "disk $1 is on again"
+	exit 1
 }
 
 disk_off() {
-	umount "$tmp/$1"
+	for disk_try in $(seq 500); do
+		umount "$tmp/$1" 2>/dev/null
+		grep -q " $tmp/$1 " /proc/self/mounts || return 0
+		sleep 0.02
+	done
+	fail "disk $1 is off"
+	exit 1
 }
 
 disk_pull() {

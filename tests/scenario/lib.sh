@@ -6,6 +6,10 @@
 #   fail "CLAIM"                 a check that failed elsewhere
 #   skip "WHAT IS MISSING"       ends the scenario as skipped (77)
 #   need PROGRAM...              skips by name where one is not installed
+#   own_mounts "$@"              begins again in a mount namespace of its own:
+#                                a scenario that runs beside this one keeps no
+#                                copy of its mounts, which would hold them
+#                                after umount; first thing in a scenario
 #   finish                       0 if every check held, else 1
 #
 # $CAUSEWAY is the program; $tmp a directory of our own, gone in the end.  What
@@ -73,6 +77,13 @@ need() {
 		command -v "$lib_program" >/dev/null ||
 		    skip "$lib_program is not installed"
 	done
+}
+
+own_mounts() {
+	[ -z "${causeway_mounts:-}" ] && unshare -m true 2>/dev/null || return 0
+	rm -rf "$tmp"
+	export causeway_mounts=1
+	exec unshare -m --propagation private sh "$0" "$@"
 }
 
 finish() {
