@@ -63,6 +63,7 @@ void
 cw_link_stats(const struct cw_link *l, struct cw_link_stats *out)
 {
 	*out = l->stats;
+	out->peer_ns = cw_link_peer_ns(l);
 }
 
 const char *

@@ -132,7 +132,12 @@ struct cw_link_stats {
 	uint64_t frames_sent;
 	uint64_t frames_received;
 	uint64_t blocked_ns; /* time that sends waited */
-	int64_t heard_ms;    /* CLOCK_MONOTONIC of the last bytes received */
+	/*
+	 * Time in which the line could have taken more and the peer had no
+	 * room for it (its TCP window was full); 0 where that is not known.
+	 */
+	uint64_t peer_ns;
+	int64_t heard_ms; /* CLOCK_MONOTONIC of the last bytes received */
 };
 
 void cw_link_stats(const struct cw_link *l, struct cw_link_stats *out);

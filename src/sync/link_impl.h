@@ -68,6 +68,9 @@ int64_t cw_link_now_ms(void);
 int cw_link_prepare(struct cw_link *l, struct cw_error *err);
 void cw_link_restore(struct cw_link *l);
 
+/* What cw_link_stats.peer_ns says. */
+uint64_t cw_link_peer_ns(const struct cw_link *l);
+
 /* GnuTLS's ends. */
 ssize_t cw_link_pull(gnutls_transport_ptr_t arg, void *data, size_t len);
 ssize_t cw_link_push(

@@ -4,11 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/tcp.h> /* glibc's knows no tcpi_rwnd_limited */
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -86,6 +87,20 @@ cw_link_prepare(struct cw_link *l, struct cw_error *err)
 	if (l->out_is_socket)
 		set_tcp(l);
 	return 0;
+}
+
+uint64_t
+cw_link_peer_ns(const struct cw_link *l)
+{
+	struct tcp_info info = {0};
+	socklen_t len = sizeof(info);
+
+	if (!l->out_is_socket ||
+	    getsockopt(l->fd_out, IPPROTO_TCP, TCP_INFO, &info, &len) < 0 ||
+	    len < offsetof(struct tcp_info, tcpi_rwnd_limited) +
+		      sizeof(info.tcpi_rwnd_limited))
+		return 0;
+	return info.tcpi_rwnd_limited * 1000;
 }
 
 void

@@ -9,6 +9,11 @@
  */
 #define FREE_BYTES (64u << 20)
 #define LEVEL_MAX  6
+/*
+ * Bytes a second.  A slower line may also find the peer's window full, because
+ * it is long: then the line is what we wait for.
+ */
+#define FAST_LINE (32u << 20)
 
 static int64_t
 now_ns(void)
@@ -30,7 +35,7 @@ cw_pace_sent(struct cw_pace *p, const struct cw_link *l, uint64_t bytes)
 {
 	struct cw_link_stats stats;
 	int64_t now, took;
-	uint64_t blocked;
+	uint64_t blocked, peer, sent;
 
 	p->bytes += bytes;
 	p->total += bytes;
@@ -40,6 +45,10 @@ cw_pace_sent(struct cw_pace *p, const struct cw_link *l, uint64_t bytes)
 	now = now_ns();
 	took = now - p->since_ns;
 	blocked = stats.blocked_ns - p->blocked_ns;
+	peer = stats.peer_ns - p->peer_ns;
+	sent = stats.bytes_sent - p->sent;
+	if (sent >= (uint64_t)(took / 1000000) * FAST_LINE / 1000)
+		blocked = blocked > peer ? blocked - peer : 0;
 	if (p->total >= FREE_BYTES && took > 0) {
 		if (blocked < (uint64_t)took / 4 && p->level > 0)
 			p->level = p->level > 1 ? 1 : 0;
@@ -50,4 +59,6 @@ cw_pace_sent(struct cw_pace *p, const struct cw_link *l, uint64_t bytes)
 	p->bytes = 0;
 	p->since_ns = now;
 	p->blocked_ns = stats.blocked_ns;
+	p->peer_ns = stats.peer_ns;
+	p->sent = stats.bytes_sent;
 }

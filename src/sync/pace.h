@@ -1,7 +1,9 @@
 /*
  * How hard to compress: as hard as the line leaves time for.  While sends have
  * to wait the line is the slower part and a better level is free; when they
- * never wait, compression is what holds us up.
+ * never wait, compression is what holds us up.  When they wait for a peer that
+ * is slower than a fast line, nothing is gained by it either, and the peer has
+ * the work of undoing it.
  */
 #ifndef CW_SYNC_PACE_H
 #define CW_SYNC_PACE_H
@@ -17,7 +19,10 @@ struct cw_pace {
 	uint64_t bytes; /* since the last look */
 	uint64_t total;
 	int64_t since_ns;
-	uint64_t blocked_ns; /* of the link, at the last look */
+	/* of the link, at the last look: */
+	uint64_t blocked_ns;
+	uint64_t peer_ns;
+	uint64_t sent;
 };
 
 void cw_pace_init(struct cw_pace *p);
