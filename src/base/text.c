@@ -42,35 +42,62 @@ cw_text_printable(const char *at, size_t len)
 	return need;
 }
 
+/*
+ * What stands for the bytes at name (len > 0): up to PIECE_MAX characters and
+ * a NUL in out.  Returns how many bytes it stands for.
+ */
+#define PIECE_MAX 4u
+static size_t
+quote_piece(const char *name, size_t len, char out[PIECE_MAX + 1])
+{
+	size_t n = cw_text_printable(name, len);
+
+	if (n == 0) {
+		(void)snprintf(
+		    out, PIECE_MAX + 1, "\\x%02x", (unsigned char)name[0]);
+		return 1;
+	}
+	if (n == 1 && name[0] == '\\') {
+		memcpy(out, "\\\\", 3);
+		return 1;
+	}
+	memcpy(out, name, n);
+	out[n] = '\0';
+	return n;
+}
+
 void
 cw_text_quote(const char *name, size_t len, char out[CW_QUOTE_MAX])
 {
-	const uint8_t *bytes = (const uint8_t *)name;
+	char piece[PIECE_MAX + 1];
 	size_t at = 0;
 
 	for (size_t i = 0; i < len;) {
-		size_t n = cw_text_printable(name + i, len - i);
+		size_t n;
 
 		/* Room for the longest piece, the dots and the NUL. */
-		if (at + 4 + 3 + 1 > CW_QUOTE_MAX) {
+		if (at + PIECE_MAX + 3 + 1 > CW_QUOTE_MAX) {
 			memcpy(out + at, "...", 3);
 			at += 3;
 			break;
 		}
-		if (n == 1 && bytes[i] == '\\') {
-			memcpy(out + at, "\\\\", 2);
-			at += 2;
-		} else if (n > 0) {
-			memcpy(out + at, bytes + i, n);
-			at += n;
-		} else {
-			(void)snprintf(out + at, 5, "\\x%02x", bytes[i]);
-			at += 4;
-			n = 1;
-		}
-		i += n;
+		i += quote_piece(name + i, len - i, piece);
+		n = strlen(piece);
+		memcpy(out + at, piece, n);
+		at += n;
 	}
 	out[at] = '\0';
+}
+
+void
+cw_text_quote_whole(const char *name, size_t len, struct cw_buf *out)
+{
+	char piece[PIECE_MAX + 1];
+
+	for (size_t i = 0; i < len;) {
+		i += quote_piece(name + i, len - i, piece);
+		cw_buf_text(out, piece);
+	}
 }
 
 void

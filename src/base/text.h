@@ -5,6 +5,8 @@
 #ifndef CW_BASE_TEXT_H
 #define CW_BASE_TEXT_H
 
+#include "base/buf.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -16,6 +18,8 @@
  * backslash becomes \\; what does not fit ends in "...".
  */
 void cw_text_quote(const char *name, size_t len, char out[CW_QUOTE_MAX]);
+/* The same, appended to out, however long it is. */
+void cw_text_quote_whole(const char *name, size_t len, struct cw_buf *out);
 
 /*
  * Bytes of the UTF-8 sequence at text (len > 0) that may be shown as it is; 0

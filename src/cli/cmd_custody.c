@@ -201,10 +201,10 @@ say_log(struct cw_cli *cli, const struct cw_set *set, size_t index,
 	const struct cw_set_medium *m = &set->media[index];
 
 	if (set->count > 1)
-		cw_cli_say(cli, "%sMedium %u, in %s:", index > 0 ? "\n" : "",
+		cw_cli_show(cli, "%sMedium %u, in %s:", index > 0 ? "\n" : "",
 		    m->number, m->path);
 	if (log->event_count == 0)
-		cw_cli_say(
+		cw_cli_show(
 		    cli, "No event is in the log of seed %s.", set->seed_text);
 	for (size_t i = 0; i < log->event_count; i++) {
 		const struct cw_custody_event *e = &log->events[i];
@@ -215,15 +215,15 @@ say_log(struct cw_cli *cli, const struct cw_set *set, size_t index,
 		cw_time_format(e->time, time);
 		cw_text_quote(e->note, strlen(e->note), note);
 		cw_minisign_key_id_text(e->signer.key_id, id);
-		cw_cli_say(cli, "%llu  %s  %-11s  %s (key %s, %s%s%s)%s%s",
+		cw_cli_show(cli, "%llu  %s  %-11s  %s (key %s, %s%s%s)%s%s",
 		    (unsigned long long)e->sequence, time,
 		    cw_custody_kind_name(e->kind), e->site, id, known,
 		    is_other ? " as " : "", is_other ? name : "",
 		    note[0] == '\0' ? "" : "  ", note);
 	}
 	if (log->is_torn)
-		cw_cli_say(cli, "A torn line follows, left by a crash; the "
-				"next event cuts it off.");
+		cw_cli_show(cli, "A torn line follows, left by a crash; the "
+				 "next event cuts it off.");
 }
 
 static void
@@ -237,14 +237,14 @@ say(struct cw_cli *cli, const struct cw_set *set, const struct log *logs)
 		    logs[i].custody.event_count > 0)
 			say_log(cli, set, i, &logs[i].custody);
 		if (logs[i].error.code != CW_OK)
-			cw_cli_say(cli, "From here on the log is wrong: %s",
+			cw_cli_show(cli, "From here on the log is wrong: %s",
 			    logs[i].error.message);
 	}
 	if (json_array_size(differences) > 0)
-		cw_cli_say(cli, "\nThe logs differ; either the media went "
-				"different ways, or one was cut:");
+		cw_cli_show(cli, "\nThe logs differ; either the media went "
+				 "different ways, or one was cut:");
 	json_array_foreach(differences, n, text)
-	    cw_cli_say(cli, "  %s", json_string_value(text));
+	    cw_cli_show(cli, "  %s", json_string_value(text));
 	json_decref(differences);
 }
 

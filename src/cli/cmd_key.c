@@ -60,17 +60,17 @@ print(struct cw_cli *cli, json_t *o)
 			      ? "encrypted with a passphrase"
 			      : "not encrypted";
 
-	cw_cli_say(cli, "Opens what is sealed for this site (%s):", how);
-	cw_cli_say(cli, "  private    %s",
+	cw_cli_show(cli, "Opens what is sealed for this site (%s):", how);
+	cw_cli_show(cli, "  private    %s",
 	    json_string_value(json_object_get(o, "age_file")));
-	cw_cli_say(cli, "  recipient  %s",
+	cw_cli_show(cli, "  recipient  %s",
 	    json_string_value(json_object_get(o, "age_recipient")));
-	cw_cli_say(cli, "Signs what this site seals (%s):", how);
-	cw_cli_say(cli, "  private    %s",
+	cw_cli_show(cli, "Signs what this site seals (%s):", how);
+	cw_cli_show(cli, "  private    %s",
 	    json_string_value(json_object_get(o, "minisign_file")));
-	cw_cli_say(cli, "  public     %s",
+	cw_cli_show(cli, "  public     %s",
 	    json_string_value(json_object_get(o, "minisign_public_file")));
-	cw_cli_say(cli, "  key        %s (id %s)",
+	cw_cli_show(cli, "  key        %s (id %s)",
 	    json_string_value(json_object_get(o, "minisign_key")),
 	    json_string_value(json_object_get(o, "minisign_key_id")));
 }

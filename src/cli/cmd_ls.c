@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "cli/commands.h"
 #include "cli/listing.h"
+#include "cli/ls_at.h"
 #include "cli/output.h"
 
 #include <stdio.h>
@@ -9,8 +10,8 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: causeway ls STORE[:PATH] [--recursive]\n"
-    "       causeway ls STORE --mtree\n"
+    "usage: causeway ls STORE[:PATH] [--recursive] [--at GENERATION]\n"
+    "       causeway ls STORE --mtree [--at GENERATION]\n"
     "\n"
     "Lists what the catalog knows of a store: mode, owner, group, size, time "
     "(UTC)\n"
@@ -21,6 +22,10 @@ static const char usage[] =
     "  --recursive  list directories with all that is in them\n"
     "  --mtree      the whole store as a specification that mtree checks:\n"
     "               causeway ls mail --mtree | mtree -e -p /var/vmail\n"
+    "  --at GENERATION  as it was then: only where nothing of it changed "
+    "since, "
+    "which\n"
+    "               the catalog knows; else refused (7)\n"
     "\n"
     "Example: causeway ls mail:example.org/alice\n"
     "Next: run it with --mtree at both sites to compare them by other "
@@ -29,6 +34,7 @@ static const char usage[] =
 static const struct option options[] = {
     {"recursive", no_argument, NULL, 'r'},
     {"mtree", no_argument, NULL, 'm'},
+    {"at", required_argument, NULL, 'a'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -73,22 +79,36 @@ whole_seconds(int64_t ns)
 }
 
 static void
-print_entry(const struct cw_entry *e, const char *path, size_t len)
+print_entry(const struct cw_entry *e, const char *path, size_t len,
+    struct cw_buf *quoted)
 {
-	char time[CW_TIME_TEXT], quoted[CW_QUOTE_MAX];
+	char time[CW_TIME_TEXT];
 
 	print_mode(e);
 	print_owner(e->user, e->uid);
 	print_owner(e->group, e->gid);
 	cw_time_format(whole_seconds(e->mtime_ns), time);
-	cw_text_quote(path, len, quoted);
+	cw_buf_reset(quoted);
+	cw_text_quote_whole(path, len, quoted);
 	(void)printf(" %12llu %s %s", (unsigned long long)e->size, time,
-	    len > 0 ? quoted : ".");
+	    len > 0 ? cw_buf_string(quoted) : ".");
 	if (e->kind == CW_KIND_SYMLINK) {
-		cw_text_quote(e->target, e->target_len, quoted);
-		(void)printf(" -> %s", quoted);
+		cw_buf_reset(quoted);
+		cw_text_quote_whole(e->target, e->target_len, quoted);
+		(void)printf(" -> %s", cw_buf_string(quoted));
 	}
 	(void)putchar('\n');
+}
+
+/* Bytes that are no UTF-8 are quoted, and it is said that they are. */
+static void
+set_quoted(json_t *o, const char *key, const char *text, size_t len)
+{
+	json_t *string = json_stringn(text, len);
+
+	if (string == NULL)
+		json_object_set_new(o, key, json_true());
+	json_decref(string);
 }
 
 static json_t *
@@ -116,6 +136,9 @@ entry_json(const struct cw_entry *e, const char *path, size_t len)
 	if (e->kind == CW_KIND_SYMLINK)
 		json_object_set_new(
 		    o, "target", cw_cli_json_text(e->target, e->target_len));
+	set_quoted(o, "path_quoted", path, len);
+	if (e->kind == CW_KIND_SYMLINK)
+		set_quoted(o, "target_quoted", e->target, e->target_len);
 	return o;
 }
 
@@ -127,6 +150,8 @@ struct lister {
 	struct cw_cli *cli;
 	struct cw_listing listing;
 	bool has_begun;
+	uint64_t generation; /* what is listed */
+	struct cw_buf quoted;
 };
 
 static int
@@ -138,7 +163,7 @@ show(struct lister *l, const struct cw_entry *e, struct cw_error *err)
 	if (cw_listing_path(&l->listing, e, &path, &len, err) < 0)
 		return -1;
 	if (!l->cli->json) {
-		print_entry(e, path, len);
+		print_entry(e, path, len, &l->quoted);
 	} else {
 		json_t *o = entry_json(e, path, len);
 
@@ -149,23 +174,6 @@ show(struct lister *l, const struct cw_entry *e, struct cw_error *err)
 	}
 	l->has_begun = true;
 	return cw_stop_check(err);
-}
-
-/* Whether an entry lies below the directory of this catalog path. */
-static int
-is_below(struct lister *l, const struct cw_entry *e, const struct cw_buf *top,
-    struct cw_error *err)
-{
-	const char *dir;
-	size_t len;
-
-	if (top->len == 0)
-		return 1;
-	if (cw_catalog_dir_path(l->listing.catalog, e->dir, &dir, &len, err) <
-	    0)
-		return -1;
-	return len >= top->len && memcmp(dir, top->data, top->len) == 0 &&
-	       (len == top->len || dir[top->len] == '/');
 }
 
 static int
@@ -182,8 +190,11 @@ walk(struct lister *l, int64_t dir, const struct cw_buf *top, bool is_deep,
 	if (cw_walk_open(l->listing.catalog, &q, &walk, err) < 0)
 		return -1;
 	while ((got = cw_walk_next(walk, &e, err)) > 0) {
-		int below = is_deep ? is_below(l, &e, top, err) : 1;
+		int below = 1;
 
+		if (is_deep)
+			below =
+			    cw_listing_is_below(&l->listing, e.dir, top, err);
 		if (below < 0 || (below > 0 && show(l, &e, err) < 0))
 			goto out;
 	}
@@ -215,7 +226,7 @@ list_path(struct lister *l, const char *store, const char *path, bool is_deep,
 		cw_text_quote(path, strlen(path), quoted);
 		cw_error_set(err, CW_ERR_MISSING,
 		    "there is no %s in store %s at generation %llu", quoted,
-		    store, (unsigned long long)cw_catalog_info(c)->generation);
+		    store, (unsigned long long)l->generation);
 	} else if (found == 0) {
 		if (top.len > 0 && e.kind != CW_KIND_DIR)
 			ret = show(l, &e, err);
@@ -227,11 +238,11 @@ list_path(struct lister *l, const char *store, const char *path, bool is_deep,
 }
 
 static void
-begin_json(struct cw_cli *cli, const char *store, struct cw_catalog *c)
+begin_json(struct cw_cli *cli, const char *store, uint64_t generation)
 {
 	(void)printf("{\"version\":1,\"store\":\"%s\",\"generation\":%llu,"
 		     "\"entries\":[",
-	    store, (unsigned long long)cw_catalog_info(c)->generation);
+	    store, (unsigned long long)generation);
 	cli->has_spoken = true;
 }
 
@@ -252,30 +263,64 @@ end_json(const struct cw_error *err, int failed)
 	return failed ? cw_error_status(err->code) : 0;
 }
 
+/* What is asked for. */
+struct request {
+	const char *path;
+	bool is_deep, is_mtree;
+	uint64_t at; /* 0: now */
+};
+
+/* Whether what is there now may be shown for what was there then. */
 static int
-list(struct cw_cli *cli, const char *store, const char *path, bool is_deep,
-    bool is_mtree, struct cw_catalog *c)
+check_at(struct lister *l, const char *store, const struct request *q,
+    struct cw_error *err)
 {
-	struct cw_error err = CW_ERROR_INIT;
-	struct lister l = {.cli = cli};
+	struct cw_buf top = CW_BUF_INIT;
 	int ret;
 
+	if (cw_catalog_hold(l->listing.catalog, err) < 0 ||
+	    cw_catalog_refresh(l->listing.catalog, err) < 0)
+		return -1;
+	if (!q->is_mtree)
+		cw_listing_resolve(&l->listing, q->path, &top);
+	ret = cw_ls_at_check(
+	    &l->listing, store, q->at, &top, q->is_deep || q->is_mtree, err);
+	cw_buf_free(&top);
+	l->generation = q->at;
+	return ret;
+}
+
+static int
+list(struct cw_cli *cli, const char *store, const struct request *q,
+    struct cw_catalog *c)
+{
+	struct cw_error err = CW_ERROR_INIT;
+	struct lister l = {.cli = cli, .quoted = CW_BUF_INIT};
+	bool is_json = false;
+	int ret = 0;
+
 	cw_listing_begin(&l.listing, c);
-	if (is_mtree) {
-		ret = cw_mtree_print(&l.listing, store, &err);
-	} else {
-		if (cli->json)
-			begin_json(cli, store, c);
-		ret = list_path(&l, store, path, is_deep, &err);
+	l.generation = cw_catalog_info(c)->generation;
+	if (q->at > 0)
+		ret = check_at(&l, store, q, &err);
+	if (ret == 0 && q->is_mtree) {
+		ret = cw_mtree_print(&l.listing, store, l.generation, &err);
+	} else if (ret == 0) {
+		is_json = cli->json;
+		if (is_json)
+			begin_json(cli, store, l.generation);
+		ret = list_path(&l, store, q->path, q->is_deep, &err);
 	}
 	cw_listing_end(&l.listing);
-	if (cli->json)
+	cw_buf_free(&l.quoted);
+	cw_catalog_release(c);
+	if (is_json)
 		return end_json(&err, ret < 0);
 	return ret < 0 ? cw_cli_fail(cli, &err) : 0;
 }
 
 static int
-ls(struct cw_cli *cli, const char *arg, bool is_deep, bool is_mtree)
+ls(struct cw_cli *cli, const char *arg, struct request *q)
 {
 	struct cw_error err = CW_ERROR_INIT;
 	const char *colon = strchr(arg, ':');
@@ -295,8 +340,8 @@ ls(struct cw_cli *cli, const char *arg, bool is_deep, bool is_mtree)
 		    cli->home, store, CW_CATALOG_READ, &c, &err);
 	if (ret < 0)
 		return cw_cli_fail(cli, &err);
-	status = list(cli, store->name, colon == NULL ? "" : colon + 1, is_deep,
-	    is_mtree, c);
+	q->path = colon == NULL ? "" : colon + 1;
+	status = list(cli, store->name, q, c);
 	cw_catalog_close(c);
 	return status;
 }
@@ -304,17 +349,25 @@ ls(struct cw_cli *cli, const char *arg, bool is_deep, bool is_mtree)
 int
 cmd_ls(struct cw_cli *cli, int argc, char **argv)
 {
-	bool is_deep = false, is_mtree = false;
+	struct request q = {.at = 0};
+	struct cw_error err = CW_ERROR_INIT;
 	int opt;
 
 	while ((opt = getopt_long(argc, argv, ":rh", options, NULL)) != -1) {
 		switch (opt) {
 		case 'r':
-			is_deep = true;
+			q.is_deep = true;
 			break;
 		case 'm':
-			is_mtree = true;
+			q.is_mtree = true;
 			break;
+		case 'a':
+			if (cw_ls_at_parse(optarg, &q.at, &err) == 0)
+				break;
+			if (err.code == CW_ERR_USAGE)
+				return cw_cli_usage_error(
+				    cli, usage, "%s", err.message);
+			return cw_cli_fail(cli, &err);
 		case 'h':
 			return cw_cli_help(usage);
 		default:
@@ -324,12 +377,12 @@ cmd_ls(struct cw_cli *cli, int argc, char **argv)
 	if (argc - optind != 1)
 		return cw_cli_usage_error(
 		    cli, usage, "ls takes one argument, STORE or STORE:PATH");
-	if (is_mtree && cli->json)
+	if (q.is_mtree && cli->json)
 		return cw_cli_usage_error(
 		    cli, usage, "--mtree prints a specification, not JSON");
-	if (is_mtree && strchr(argv[optind], ':') != NULL)
+	if (q.is_mtree && strchr(argv[optind], ':') != NULL)
 		return cw_cli_usage_error(cli, usage,
 		    "--mtree is of a whole store; leave the path "
 		    "out");
-	return ls(cli, argv[optind], is_deep, is_mtree);
+	return ls(cli, argv[optind], &q);
 }

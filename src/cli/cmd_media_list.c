@@ -305,7 +305,7 @@ print_row(struct cw_cli *cli, char *const *cells, const size_t *widths)
 		if (c + 1 < COLUMNS)
 			cw_buf_text(&line, "  ");
 	}
-	cw_cli_say(cli, "%s", cw_buf_string(&line));
+	cw_cli_show(cli, "%s", cw_buf_string(&line));
 	cw_buf_free(&line);
 }
 
@@ -316,7 +316,7 @@ print_seeds(struct cw_cli *cli, const struct cw_device *d)
 		char text[CW_DEVICE_SEED_TEXT];
 
 		cw_device_seed_text(&d->seeds[i], text);
-		cw_cli_say(cli, "      %s", text);
+		cw_cli_show(cli, "      %s", text);
 	}
 }
 
@@ -348,7 +348,7 @@ print_table(struct cw_cli *cli, const struct cw_devices *all, bool has_all)
 	}
 	free(rows);
 	if (count == 1)
-		cw_cli_say(cli, "(no disk is attached)");
+		cw_cli_show(cli, "(no disk is attached)");
 }
 
 /* What was left out, and what comes next. */
@@ -368,23 +368,23 @@ say_more(struct cw_cli *cli, const struct cw_devices *all, bool has_all)
 		else if (strcmp(d->usage, "filesystem") == 0 && !d->was_looked)
 			unlooked++;
 	}
-	cw_cli_say(cli, "%s", "");
+	cw_cli_show(cli, "%s", "");
 	if (unseen.len > 0)
-		cw_cli_say(cli,
+		cw_cli_show(cli,
 		    "Could not be opened; only what the kernel says of it is "
 		    "shown:%s%s.",
 		    cw_buf_string(&unseen),
 		    geteuid() == 0 ? "" : "; root sees more");
 	if (unlooked > 0)
-		cw_cli_say(cli,
+		cw_cli_show(cli,
 		    "Seeds on disks that are not mounted are not shown; "
 		    "--look looks for them.");
 	if (left_out > 0)
-		cw_cli_say(cli,
+		cw_cli_show(cli,
 		    "%u drives without a medium and RAM disks are left out; "
 		    "--all shows them.",
 		    left_out);
-	cw_cli_say(cli,
+	cw_cli_show(cli,
 	    "A disk for a seed: causeway media prepare DEVICE --label LABEL");
 	cw_buf_free(&unseen);
 }

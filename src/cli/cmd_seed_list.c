@@ -11,6 +11,7 @@
 #include "seed/ledger.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -18,11 +19,12 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char list_usage[] =
-    "usage: causeway seed list\n"
-    "\n"
-    "Lists the seeds that this site packed: for whom, how far, on how many "
-    "media.\n";
+static const char list_usage[] = "usage: causeway seed list\n"
+				 "\n"
+				 "Lists the seeds that this site packed, the "
+				 "newest last: for whom, how far, "
+				 "on how\n"
+				 "many media.\n";
 
 static const char manifest_usage[] =
     "usage: causeway seed manifest ID [--to FILE]\n"
@@ -75,24 +77,46 @@ ledger_json(const char *id, const struct cw_ledger *l, uint64_t bytes)
 	    (json_int_t)bytes, "media", (json_int_t)l->last_medium);
 }
 
+struct found {
+	int64_t time;
+	char id[2 * CW_SEED_ID_SIZE + 1];
+};
+
 static int
-list_one(struct cw_cli *cli, int seeds, const char *id, json_t *array)
+oldest_first(const void *a, const void *b)
+{
+	const struct found *x = a, *y = b;
+
+	return x->time != y->time ? (x->time < y->time ? -1 : 1)
+				  : strcmp(x->id, y->id);
+}
+
+/* Reads the ledger of a seed: 0, 1 if there is none. */
+static int
+read_ledger(struct cw_cli *cli, int seeds, const char *id, struct cw_ledger *l)
 {
 	struct cw_error err = CW_ERROR_INIT;
-	struct cw_ledger l;
-	char bytes[CW_TEXT_MAX], time[CW_TIME_TEXT], base[48] = "";
-	uint64_t sum = 0;
 	int dir, ret;
 
 	dir = openat(seeds, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir < 0)
-		return 0;
-	ret = cw_ledger_read(dir, &l, &err);
+		return 1;
+	ret = cw_ledger_read(dir, l, &err);
 	(void)close(dir);
 	if (ret < 0)
 		cw_cli_warn(cli, "seed %s: %s", id, err.message);
-	if (ret != 0)
-		return 0;
+	return ret != 0;
+}
+
+static void
+list_one(struct cw_cli *cli, int seeds, const char *id, json_t *array)
+{
+	char bytes[CW_TEXT_MAX], time[CW_TIME_TEXT], base[48] = "";
+	struct cw_ledger l;
+	uint64_t sum = 0;
+
+	if (read_ledger(cli, seeds, id, &l) != 0)
+		return;
 	for (size_t i = 0; i < l.volume_count; i++)
 		sum += l.volumes[i].size;
 	if (array != NULL)
@@ -102,38 +126,78 @@ list_one(struct cw_cli *cli, int seeds, const char *id, json_t *array)
 	if (l.base != 0)
 		(void)snprintf(base, sizeof(base),
 		    " (an increment on %" PRIu64 ")", l.base);
-	cw_cli_say(cli,
+	cw_cli_show(cli,
 	    "%s  for %s, %s, begun %s, generation %" PRIu64
-	    "%s, %zu volumes, %s on %u %s",
+	    "%s, %zu volume%s, %s on %u %s",
 	    id, l.peer, l.is_finished ? "sealed" : "unfinished", time,
-	    l.generation, base, l.volume_count, bytes, l.last_medium,
-	    l.last_medium == 1 ? "medium" : "media");
+	    l.generation, base, l.volume_count, l.volume_count == 1 ? "" : "s",
+	    bytes, l.last_medium, l.last_medium == 1 ? "medium" : "media");
 	cw_ledger_close(&l);
-	return 1;
+}
+
+/* The seeds in a directory of them, oldest first; the caller frees *all. */
+static int
+find_seeds(struct cw_cli *cli, DIR *dir, struct found **all, size_t *count,
+    struct cw_error *err)
+{
+	struct dirent *entry;
+	struct cw_ledger l;
+	size_t room = 0;
+
+	for (errno = 0; (entry = readdir(dir)) != NULL; errno = 0) {
+		const char *id = entry->d_name;
+
+		if (strlen(id) != sizeof((*all)->id) - 1 ||
+		    read_ledger(cli, dirfd(dir), id, &l) != 0)
+			continue;
+		if (*count == room) {
+			room = room == 0 ? 16 : 2 * room;
+			*all = cw_reallocarray(*all, room, sizeof(**all));
+		}
+		(*all)[*count].time = l.time;
+		memcpy((*all)[(*count)++].id, id, sizeof((*all)->id));
+		cw_ledger_close(&l);
+	}
+	if (errno != 0)
+		return cw_error_errno(err, "cannot read the list of seeds");
+	if (*count > 1)
+		qsort(*all, *count, sizeof(**all), oldest_first);
+	return 0;
 }
 
 static int
 list(struct cw_cli *cli)
 {
 	struct cw_error err = CW_ERROR_INIT;
-	json_t *array = cli->json ? json_array() : NULL;
-	struct dirent *entry;
-	int seeds, found = 0;
+	struct found *all = NULL;
+	json_t *array = NULL;
+	size_t count = 0;
 	DIR *dir = NULL;
+	int seeds, ret = 0;
 
 	if (cw_cli_home(cli, CW_HOME_READ, &err) < 0)
 		return cw_cli_fail(cli, &err);
 	seeds = openat(
 	    cli->home->state_fd, "seeds", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	dir = seeds < 0 ? NULL : fdopendir(seeds);
-	while (dir != NULL && (entry = readdir(dir)) != NULL)
-		if (entry->d_name[0] != '.')
-			found += list_one(cli, seeds, entry->d_name, array);
+	if (dir == NULL && errno != ENOENT)
+		ret = cw_error_errno(&err, "cannot read the list of seeds");
+	if (dir != NULL)
+		ret = find_seeds(cli, dir, &all, &count, &err);
+	if (ret == 0) {
+		array = cli->json ? json_array() : NULL;
+		for (size_t i = 0; i < count; i++)
+			list_one(cli, seeds, all[i].id, array);
+		if (count == 0)
+			cw_cli_show(cli,
+			    "No seeds yet: `causeway seed STORE --for SITE "
+			    "--to DIR` packs one.");
+	}
 	if (dir != NULL)
 		closedir(dir);
-	if (found == 0)
-		cw_cli_say(cli, "No seeds yet: `causeway seed STORE --for SITE "
-				"--to DIR` packs one.");
+	free(all);
+	if (ret < 0)
+		return cw_cli_fail(cli, &err);
 	return cli->json ? cw_cli_emit(cli, json_pack("{s:o}", "seeds", array))
 			 : 0;
 }

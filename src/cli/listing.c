@@ -36,6 +36,21 @@ cw_listing_resolve(
 }
 
 int
+cw_listing_is_below(struct cw_listing *l, int64_t dir, const struct cw_buf *top,
+    struct cw_error *err)
+{
+	const char *path;
+	size_t len;
+
+	if (top->len == 0)
+		return 1;
+	if (cw_catalog_dir_path(l->catalog, dir, &path, &len, err) < 0)
+		return -1;
+	return len >= top->len && memcmp(path, top->data, top->len) == 0 &&
+	       (len == top->len || path[top->len] == '/');
+}
+
+int
 cw_listing_path(struct cw_listing *l, const struct cw_entry *e,
     const char **path, size_t *len, struct cw_error *err)
 {

@@ -41,12 +41,19 @@ int cw_listing_path(struct cw_listing *l, const struct cw_entry *e,
     const char **path, size_t *len, struct cw_error *err);
 
 /*
+ * Whether the directory of this id is the one of the catalog's path top, or
+ * lies below it: 1, 0, -1.
+ */
+int cw_listing_is_below(struct cw_listing *l, int64_t dir,
+    const struct cw_buf *top, struct cw_error *err);
+
+/*
  * Prints the whole store as an mtree specification that NetBSD's mtree checks
  * (mtree-netbsd: mtree -p DIR -f SPEC): type, mode, owner, group; of files
  * size, time, SHA-256; of symlinks the target.  Times of directories are left
  * out, since they are no part of a store.
  */
-int cw_mtree_print(
-    struct cw_listing *l, const char *store, struct cw_error *err);
+int cw_mtree_print(struct cw_listing *l, const char *store, uint64_t generation,
+    struct cw_error *err);
 
 #endif

@@ -64,6 +64,22 @@ static const struct {
     {"run", cmd_run, "the daemon: looks for changes, links to other sites"},
     {"open", cmd_open, "decrypt a volume or any age file to standard output"},
 };
+
+/* What is to come, and what there is until then. */
+static const struct {
+	const char *name, *until_then;
+} later[] = {
+    {"plan", "`causeway scan` says how large a store is"},
+    {"log", "`causeway status` says which generation a store is at"},
+    {"restore", "what a replica replaced or removed is kept in "
+		"stores/STORE/history of its state directory"},
+    {"rollback", "what a replica replaced or removed is kept in "
+		 "stores/STORE/history of its state directory"},
+    {"drill", "`causeway cutover` moves a store, and home again"},
+    {"order", "`causeway cutover STORE --primary-lost` is typed at the site "
+	      "that takes over"},
+};
+
 /* How long a command waits for who works on its store. */
 #define QUIET_WAIT_MS 2000u
 #define LONG_WAIT_MS  600000u
@@ -86,7 +102,7 @@ static const char usage_tail[] =
     "  --home DIR       configuration DIR/" CW_CONFIG_FILE
     " and the state beside it\n"
     "  --json           print one JSON object\n"
-    "  --quiet          print errors only\n"
+    "  --quiet          print errors, and what a command was asked to show\n"
     "  --progress WHEN  auto, plain (lines at intervals) or none\n"
     "  --version        print the version\n"
     "\n"
@@ -248,6 +264,12 @@ run_command(struct cw_cli *cli, int argc, char **argv)
 			opterr = 0;
 			return commands[i].run(cli, argc, argv);
 		}
+	for (size_t i = 0; i < sizeof(later) / sizeof(*later); i++)
+		if (strcmp(argv[0], later[i].name) == 0)
+			return wrong_usage(cli,
+			    "causeway %s is not in this version yet, and "
+			    "nothing was done; until then: %s",
+			    argv[0], later[i].until_then);
 	return wrong_usage(
 	    cli, "there is no command %.100s; see causeway --help", argv[0]);
 }
@@ -271,6 +293,9 @@ act(struct cw_cli *cli, const struct globals *g)
 
 	if (g->wrong != NULL)
 		return wrong_usage(cli, "%.200s %s", g->wrong, g->why);
+	if (g->version && cli->json)
+		return cw_cli_emit(cli, json_pack("{s:s, s:s}", "program",
+					    "causeway", "release", CW_VERSION));
 	if (g->version) {
 		(void)puts("causeway " CW_VERSION);
 		return 0;

@@ -160,7 +160,8 @@ put_entry(struct cw_listing *l, const struct cw_entry *e, struct cw_error *err)
 }
 
 int
-cw_mtree_print(struct cw_listing *l, const char *store, struct cw_error *err)
+cw_mtree_print(struct cw_listing *l, const char *store, uint64_t generation,
+    struct cw_error *err)
 {
 	const struct cw_catalog_info *info = cw_catalog_info(l->catalog);
 	struct cw_walk_query all = CW_WALK_ALL;
@@ -174,7 +175,7 @@ cw_mtree_print(struct cw_listing *l, const char *store, struct cw_error *err)
 	    "# Check: mtree -e -p DIR -f THIS.  Without -e mtree "
 	    "names files that are\n"
 	    "# no part of the store (locks, caches) as extra.\n",
-	    store, (unsigned long long)info->generation,
+	    store, (unsigned long long)generation,
 	    l->root_count == 1 ? "the root's directory"
 			       : "a directory that holds the roots by name");
 	if (info->pending > 0)

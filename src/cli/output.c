@@ -123,6 +123,19 @@ cw_cli_say(struct cw_cli *cli, const char *fmt, ...)
 }
 
 void
+cw_cli_show(struct cw_cli *cli, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (cli->json)
+		return;
+	va_start(ap, fmt);
+	(void)vprintf(fmt, ap);
+	va_end(ap);
+	(void)fputc('\n', stdout);
+}
+
+void
 cw_cli_warn(struct cw_cli *cli, const char *fmt, ...)
 {
 	va_list ap;
@@ -139,12 +152,14 @@ json_t *
 cw_cli_json_text(const char *text, size_t len)
 {
 	json_t *string = json_stringn(text, len);
-	char quoted[CW_QUOTE_MAX];
+	struct cw_buf quoted = CW_BUF_INIT;
 
 	if (string != NULL)
 		return string;
-	cw_text_quote(text, len, quoted);
-	return json_string(quoted);
+	cw_text_quote_whole(text, len, &quoted);
+	string = json_string(cw_buf_string(&quoted));
+	cw_buf_free(&quoted);
+	return string;
 }
 
 json_t *

@@ -44,6 +44,9 @@ int cw_cli_bad_option(
 /* A line for people; nothing with --json or --quiet.  No newline in fmt. */
 void cw_cli_say(struct cw_cli *cli, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/* A line of what the command was asked to show: with --quiet, too. */
+void cw_cli_show(struct cw_cli *cli, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
 /* "causeway: warning: ..." on standard error, always. */
 void cw_cli_warn(struct cw_cli *cli, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

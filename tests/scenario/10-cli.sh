@@ -193,6 +193,17 @@ check_status 6 "another process that holds the home is named" sh -c '
 	flock "$1/lock" sh -c "exec \"$0\" --home \"$1\" --json scan mail" |
 	    tee "$2"; exit "$(jq "if .error.code == \"busy\" then 6 else 1 end" \
 	    "$2")"' "$CAUSEWAY" "$a" "$tmp/busy"
+for command in plan log restore rollback drill order; do
+	check_status 2 "$command, which is to come, is refused in its words" \
+	    says "not in this version" site "$a" "$command" mail
+done
+check "--quiet leaves out reports, and nothing that was asked for" sh -ec '
+	[ -z "$("$0" --home "$1" --quiet scan mail)" ]
+	for c in card key status "store list" "seed list" "ls mail"; do
+		[ -n "$("$0" --home "$1" --quiet $c)" ]
+	done' "$CAUSEWAY" "$a"
+check "--version is an object, too, where one is asked for" \
+    json '.program == "causeway" and .release' "$CAUSEWAY" --version --json
 check "who only looks does not wait for it" \
     flock "$a/lock" "$CAUSEWAY" --home "$a" status
 check "status has its members" \
@@ -232,6 +243,64 @@ cp -a "$tmp/mail" "$tmp/changed"
 echo two >"$tmp/changed/new/one"
 check_status 2 "mtree finds what was changed" \
     mtree -e -p "$tmp/changed" -f "$tmp/mtree"
+
+# Listing what was
+mkdir "$tmp/mail/kept" "$tmp/mail/busy"
+echo 1 >"$tmp/mail/kept/one"
+echo 1 >"$tmp/mail/busy/one"
+site "$a" scan mail >/dev/null
+then=$(site "$a" ls mail --json | jq .generation)
+rm "$tmp/mail/busy/one"
+site "$a" scan mail >/dev/null
+check "--at lists what has not changed since" \
+    json ".generation == $then and [.entries[].path] == [\"kept/one\"]" \
+    site "$a" ls mail:kept --at "$then" --json
+check_status 7 "where something went it is refused, not guessed" \
+    json '.error.code == "refused" and has("entries") == false' \
+    site "$a" ls mail:busy --at "$then" --json
+check_status 7 "so is all that it is part of" \
+    says "1 went" site "$a" ls mail --mtree --at "$then"
+check_status 7 "what went itself is not said to be missing" \
+    site "$a" ls mail:busy/one --at "$then"
+check_status 4 "what was not there then, and is not now, is" \
+    site "$a" ls mail:never --at "$then"
+echo 2 >"$tmp/mail/kept/two"
+site "$a" scan mail >/dev/null
+check_status 7 "where something came it is refused" \
+    says "1 of the entries" site "$a" ls mail:kept --at "$then"
+check_status 7 "what came is not said to have been there" \
+    site "$a" ls mail:kept/two --at "$then"
+check "its neighbour has been" \
+    says kept/one site "$a" ls mail:kept/one --at "$then"
+rm -r "$tmp/mail/busy"
+site "$a" scan mail >/dev/null
+mkdir "$tmp/mail/busy"
+site "$a" scan mail >/dev/null
+check_status 7 "a directory that was made anew is not the one of before" \
+    site "$a" ls mail:busy --at "$then"
+check_status 7 "nor is a name in it" site "$a" ls mail:busy/one --at "$then"
+check_status 7 "a generation that has not been is refused" \
+    says "no generation 99 yet" site "$a" ls mail --at 99
+check_status 7 "so is a time" says "is a time" site "$a" ls mail --at 2h
+check_status 2 "0 is no generation" site "$a" ls mail --at 0
+python3 - "$tmp/mail" <<'END'
+import os, sys
+os.chdir(sys.argv[1])
+open(b"odd\xff", "w").close()
+open("odd\\xff", "w").close()
+for i in range(4):
+    os.mkdir("d" * 200)
+    os.chdir("d" * 200)
+open(b"end\xff", "w").close()
+END
+site "$a" scan mail >/dev/null
+check "a name that is no UTF-8 is told from one that looks like it" \
+    json '[.entries[] | select(.path == "odd\\xff") | .path_quoted] ==
+	[null, true]' site "$a" ls mail --json
+check "long names are not cut" json '[.entries[].path | select(length > 805) |
+	endswith("/end\\xff")] == [true]' site "$a" ls mail -r --json
+check "nor for people" says '/end\xff' site "$a" ls mail -r
+rm -r "$tmp/mail/dddd"*
 
 # Opening
 recipient=$(age-keygen -y "$a/keys/age.key")
@@ -290,4 +359,23 @@ check "minisign signs with it" sh -c '
 	    -s "$2/keys/minisign.key" -m "$3/text" &&
 	minisign -V -m "$3/text" -p "$2/keys/minisign.pub"' \
     sh "$here" "$p" "$tmp"
+
+# Installed elsewhere than it was configured for
+build=$(dirname "$CAUSEWAY")
+if [ -f "$build/cmake_install.cmake" ]; then
+	export DESTDIR="$tmp/dest"
+	check "it is installed below any prefix" \
+	    cmake --install "$build" --prefix /opt/cw
+	unset DESTDIR
+	check "the unit starts the program that is there" sh -c '
+		cd "$0" && p=$(sed -n "s/^ExecStart=\([^ ]*\).*/\1/p" \
+		    opt/cw/lib/systemd/system/causeway.service) &&
+		[ "$p" = /opt/cw/bin/causeway ] && ".$p" --version' "$tmp/dest"
+	check "hooks, gate, manual and specifications are there" sh -c '
+		cd "$0/opt/cw/share" && [ -x causeway/hooks/dovecot-stop ] &&
+		[ -f causeway/units/causeway-gate@.conf ] &&
+		[ -f man/man1/causeway.1 ] && [ -f man/man5/causeway.conf.5 ] &&
+		[ -f doc/causeway/formats/volume/SPEC.md ] &&
+		[ -f doc/causeway/docs/decisions/README.md ]' "$tmp/dest"
+fi
 finish
