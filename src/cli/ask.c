@@ -120,7 +120,7 @@ ask_terminal(const char *what, bool is_new, char *text, struct cw_error *err)
 
 	if (tty < 0) {
 		cw_error_set(err, CW_ERR_REFUSED,
-		    "%s needs a passphrase and there is no terminal to ask on; "
+		    "no passphrase for %s: there is no terminal to ask on; "
 		    "set " PASSPHRASE_ENV,
 		    what);
 		goto out;

@@ -72,6 +72,9 @@ add_numbers(struct cw_buf *out, uint64_t done, uint64_t total, bool is_bytes,
 {
 	char a[CW_TEXT_MAX], b[CW_TEXT_MAX];
 
+	/* Nothing was counted: what is done says more than a zero. */
+	if (done == 0 && total == 0)
+		return;
 	if (is_bytes) {
 		cw_text_bytes(done, a);
 		cw_text_bytes(total, b);

@@ -281,8 +281,9 @@ finish_write_signed(const struct cw_finish *f, const struct cw_target_medium *m,
 	if (m->is.count > 0)
 		(void)snprintf(count, sizeof(count), "%u", m->is.count);
 	(void)snprintf(note, sizeof(note),
-	    "medium %u of %s, %llu volumes, revision %u", m->is.number, count,
-	    (unsigned long long)report->volumes, s->revision);
+	    "medium %u of %s, %llu volume%s, revision %u", m->is.number, count,
+	    (unsigned long long)report->volumes,
+	    report->volumes == 1 ? "" : "s", s->revision);
 	if (cw_medium_files_save(&files, CW_SET_MANIFEST, &s->text,
 		CW_MEDIUM_FILES_NOWHERE, err) < 0 ||
 	    cw_medium_files_save(&files, CW_SET_SIGNATURE, &s->signature,
