@@ -65,7 +65,7 @@ gate(struct cw_cli *cli, const char *name, bool is_forced)
 		return cw_cli_fail_with(cli, result, &err);
 	}
 	/* A disk that is full keeps nobody from serving. */
-	if (cw_gate_note(cli->home, store, g.epoch, &err) < 0)
+	if (g.epoch > 0 && cw_gate_note(cli->home, store, g.epoch, &err) < 0)
 		cw_cli_warn(cli, "%s", err.message);
 	if (cli->json)
 		return cw_cli_emit(cli, result);

@@ -224,6 +224,10 @@ parse(struct cw_cli *cli, struct cw_seed_request *q, int argc, char **argv)
 	       (opt = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		switch (opt) {
 		case OPT_FOR:
+			if (q->site != NULL)
+				ret = cw_cli_usage_error(cli, usage,
+				    "--for names one site; for whoever else "
+				    "is to open the seed there is --recipient");
 			q->site = optarg;
 			break;
 		case OPT_TO:

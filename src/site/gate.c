@@ -256,6 +256,34 @@ decide(const struct cw_home *home, const struct cw_config_store *store,
 	return 0;
 }
 
+/*
+ * A store without a generation.  If another site is paired it may have one all
+ * the same, since our state may have been lost.
+ */
+static void
+decide_without_catalog(const struct cw_home *home,
+    const struct cw_config_store *store, struct cw_gate *gate)
+{
+	if (store->follow != NULL) {
+		gate->role = CW_ROLE_IS_STANDBY;
+		answer(gate, false, "standby",
+		    "store %s is a replica of %s, and nothing of it has "
+		    "arrived yet",
+		    store->name, store->follow);
+	} else if (home->config.peer_count == 0) {
+		gate->role = CW_ROLE_IS_ACTIVE;
+		answer(gate, true, "unfollowed", "nobody follows store %s",
+		    store->name);
+	} else {
+		gate->role = CW_ROLE_IS_ACTIVE;
+		answer(gate, false, "unknown",
+		    "no generation of store %s is known here, so another site "
+		    "might serve it; `causeway scan %s` begins it, if it is "
+		    "new",
+		    store->name, store->name);
+	}
+}
+
 int
 cw_gate_look(const struct cw_home *home, const struct cw_config_store *store,
     struct cw_gate *gate, struct cw_error *err)
@@ -265,6 +293,10 @@ cw_gate_look(const struct cw_home *home, const struct cw_config_store *store,
 
 	memset(gate, 0, sizeof(*gate));
 	gate->why = "";
+	if (!cw_home_has_catalog(home, store)) {
+		decide_without_catalog(home, store, gate);
+		return 0;
+	}
 	if (cw_home_role(home, store, NULL, &role, err) < 0)
 		goto out;
 	gate->role = role.is;

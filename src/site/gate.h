@@ -29,10 +29,10 @@
 struct cw_gate {
 	bool is_open;
 	enum cw_role_is role;
-	uint64_t epoch;
+	uint64_t epoch; /* 0: the store has no generation here */
 	/* A word for --json: "unfollowed", "served", "promoted", "forced",
 	   "heard"; or "standby", "fenced", "handed-over", "moving", "epoch",
-	   "unheard". */
+	   "unheard", "unknown". */
 	const char *why;
 	char reason[512]; /* a sentence: why, and what to do */
 };

@@ -433,6 +433,10 @@ cw_home_peer(const struct cw_home *home, const char *name,
 	*out = cw_config_peer(&home->config, name);
 	if (*out != NULL)
 		return 0;
+	if (strcmp(name, home->config.name) == 0)
+		return cw_error_set(err, CW_ERR_USAGE,
+		    "%s is this very site; name one that is paired with it",
+		    name);
 	return cw_error_set(err, CW_ERR_USAGE,
 	    "site %s is not trusted here; take the line that `causeway card` "
 	    "prints there and type `causeway pair CARD`",

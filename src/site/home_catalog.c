@@ -19,30 +19,49 @@ cw_home_has_catalog(
 	return is_there;
 }
 
+/* Whether there is no trace of a store; its directory was never used. */
+static bool
+is_fresh(const struct cw_home *home, const struct cw_config_store *store)
+{
+	char *dir = cw_home_store_dir(home, store->name);
+	/* A catalog in the making, left by a crash, is made anew. */
+	bool is = access(dir, F_OK) < 0 ||
+		  home_dir_is_empty(dir, "catalog.sqlite.new");
+
+	free(dir);
+	return is;
+}
+
+/* Why there is no catalog, where none may be made; 0: one may be. */
+static int
+explain_none(const struct cw_home *home, const struct cw_config_store *store,
+    const char *path, struct cw_error *err)
+{
+	if (store->follow != NULL)
+		return cw_error_set(err, CW_ERR_MISSING,
+		    "store %s is a replica of %s and has received nothing yet; "
+		    "import a seed with `causeway receive`, or fetch it with "
+		    "`causeway sync %s`",
+		    store->name, store->follow, store->name);
+	if (!is_fresh(home, store))
+		return cw_error_set(err, CW_ERR_MISSING,
+		    "the catalog of store %s is gone: %s.  Put it back from a "
+		    "backup; or, to begin the store anew with new seeds, "
+		    "remove the directory it was in",
+		    store->name, path);
+	return 0;
+}
+
 /* Makes the catalog of a store of which there is no trace yet. */
 static int
 make_catalog(const struct cw_home *home, const struct cw_config_store *store,
     const char *path, struct cw_error *err)
 {
 	struct cw_catalog *c = NULL;
-	char *dir = cw_home_store_dir(home, store->name);
-	/* A catalog in the making, left by a crash, is made anew. */
-	bool is_fresh = access(dir, F_OK) < 0 ||
-			home_dir_is_empty(dir, "catalog.sqlite.new");
 	int ret = -1;
 
-	free(dir);
-	if (store->follow != NULL)
-		return cw_error_set(err, CW_ERR_MISSING,
-		    "store %s is a replica of %s and has received nothing yet; "
-		    "import a seed with `causeway receive`",
-		    store->name, store->follow);
-	if (!is_fresh)
-		return cw_error_set(err, CW_ERR_MISSING,
-		    "the catalog of store %s is gone: %s.  Put it back from a "
-		    "backup; or, to begin the store anew with new seeds, "
-		    "remove the directory it was in",
-		    store->name, path);
+	if (explain_none(home, store, path, err) < 0)
+		return -1;
 	if (cw_home_make_store_dir(home, store->name, err) < 0 ||
 	    cw_catalog_create(path, store->name, err) < 0)
 		return -1;
@@ -63,10 +82,12 @@ cw_home_catalog(const struct cw_home *home, const struct cw_config_store *store,
 	*out = NULL;
 	if (!cw_home_has_catalog(home, store)) {
 		if (mode == CW_CATALOG_READ) {
-			cw_error_set(err, CW_ERR_MISSING,
-			    "store %s has no catalog yet; take its first "
-			    "generation with `causeway scan %s`",
-			    store->name, store->name);
+			if (explain_none(home, store, path, err) == 0)
+				cw_error_set(err, CW_ERR_MISSING,
+				    "store %s has no catalog yet; take its "
+				    "first "
+				    "generation with `causeway scan %s`",
+				    store->name, store->name);
 			goto out;
 		}
 		if (make_catalog(home, store, path, err) < 0)

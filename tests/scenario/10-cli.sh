@@ -244,6 +244,41 @@ echo two >"$tmp/changed/new/one"
 check_status 2 "mtree finds what was changed" \
     mtree -e -p "$tmp/changed" -f "$tmp/mtree"
 
+# What there is nothing of yet
+mkdir "$tmp/mirror"
+check "a replica is declared that has nothing yet" \
+    site "$b" store add mirror "$tmp/mirror" --follow metairie
+check_status 4 "it is not told to scan" \
+    says "causeway receive" site "$b" ls mirror
+check_status 7 "and may not be served" \
+    json '.role == "standby" and .why == "standby" and .open == false' \
+    site "$b" gate mirror --json
+check "a store that nobody follows may, before its first scan" \
+    json '.why == "unfollowed"' site "$a" gate rel --json
+cp -r "$a" "$tmp/lost"
+rm "$tmp/lost/stores/mail/catalog.sqlite"
+rm -r "$tmp/lost/stores/rel"
+check_status 4 "what had a catalog is not told to begin anew" \
+    says "from a backup" site "$tmp/lost" ls mail
+check_status 7 "of what is lost nobody knows who serves it" \
+    json '.why == "unknown" and .open == false' \
+    site "$tmp/lost" gate rel --json
+
+# Seeds that are not begun
+mkdir "$tmp/medium"
+ln -s "$tmp/mail/new" "$tmp/link"
+for dir in "$tmp/mail" "$tmp/mail/new" "$tmp/link" "$tmp/etc"; do
+	check_status 7 "a seed is not written into a store" says "lies in" \
+	    site "$a" seed mail --for shreveport --to "$tmp/medium" "$dir"
+done
+check_status 2 "nor for two sites, of which one could not open it" \
+    says "--recipient" site "$a" seed mail --for shreveport \
+    --for metairie --to "$tmp/medium"
+check_status 2 "nor for the site itself" says "this very site" \
+    site "$a" seed mail --for metairie --to "$tmp/medium"
+check "none of them began" sh -c \
+    '[ -z "$(find "$0/mail" "$0/etc" "$0/medium" -name causeway)" ]' "$tmp"
+
 # Listing what was
 mkdir "$tmp/mail/kept" "$tmp/mail/busy"
 echo 1 >"$tmp/mail/kept/one"
