@@ -173,6 +173,10 @@ show(struct lister *l, const struct cw_entry *e, struct cw_error *err)
 		json_decref(o);
 	}
 	l->has_begun = true;
+	/* Nobody reads on: `ls -r | head` need not walk millions of rows. */
+	if (ferror(stdout))
+		return cw_error_set(
+		    err, CW_ERR_IO, "cannot write to standard output");
 	return cw_stop_check(err);
 }
 

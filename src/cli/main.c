@@ -418,8 +418,11 @@ cw_cli_run(int argc, char **argv)
 	free(g.argv);
 	/* A result that nobody could read is no success. */
 	if (fflush(stdout) != 0 || ferror(stdout)) {
-		(void)fputs(
-		    "causeway: cannot write to standard output\n", stderr);
+		/* An error that was meant for it cannot be read either. */
+		if (status == 0 || cli.json)
+			(void)fputs(
+			    "causeway: cannot write to standard output\n",
+			    stderr);
 		if (status == 0)
 			status = cw_error_status(CW_ERR_IO);
 	}

@@ -186,9 +186,15 @@ cw_mtree_print(struct cw_listing *l, const char *store, uint64_t generation,
 		(void)puts(". type=dir");
 	if (cw_walk_open(l->catalog, &all, &walk, err) < 0)
 		return -1;
-	while ((got = cw_walk_next(walk, &e, err)) > 0)
+	while ((got = cw_walk_next(walk, &e, err)) > 0) {
 		if (put_entry(l, &e, err) < 0 || cw_stop_check(err) < 0)
 			goto out;
+		if (ferror(stdout)) {
+			cw_error_set(
+			    err, CW_ERR_IO, "cannot write to standard output");
+			goto out;
+		}
+	}
 	ret = got;
 out:
 	cw_walk_close(walk);

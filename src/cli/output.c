@@ -198,5 +198,9 @@ cw_cli_fail_resumable(struct cw_cli *cli, struct cw_error *err)
 		cw_error_advise(err,
 		    "when that is mended, run the same command again, it goes "
 		    "on from here");
+	else if (err->code == CW_ERR_INTERRUPTED &&
+		 strstr(err->message, "again") == NULL)
+		cw_error_advise(
+		    err, "run the same command again, it goes on from here");
 	return cw_cli_fail(cli, err);
 }
