@@ -33,8 +33,10 @@ cw_home_require_active(const struct cw_home *home,
 {
 	int is_active = cw_home_is_active(home, store, err);
 
-	if (is_active != 0)
-		return is_active < 0 ? -1 : 0;
+	if (is_active < 0)
+		return -1;
+	if (is_active > 0)
+		return cw_home_check_roots(home, store, err);
 	return cw_error_set(err, CW_ERR_REFUSED,
 	    "store %s is not active at this site, but a replica%s%s: %s",
 	    store->name, store->follow != NULL ? " of " : "",

@@ -30,7 +30,8 @@ int cw_home_is_active(const struct cw_home *home,
     const struct cw_config_store *store, struct cw_error *err);
 
 /*
- * CW_ERR_REFUSED unless it is: "store mail is standby at this site: WHERE".
+ * CW_ERR_REFUSED unless it is: "store mail is standby at this site: WHERE"; and
+ * for roots that hold the home, see cw_home_check_roots.
  */
 int cw_home_require_active(const struct cw_home *home,
     const struct cw_config_store *store, const char *where,

@@ -34,8 +34,8 @@ struct cw_home {
 	char *config_path; /* absolute */
 	char *state_path;  /* absolute */
 	int state_fd;
-	int lock_fd;		 /* -1: not ours */
-	struct cw_config config; /* as the file was when we opened it */
+	int lock_fd;		   /* -1: not ours */
+	struct cw_config config;   /* as the file was when we opened it */
 	uint8_t config_sha256[32]; /* of the text that config is of */
 };
 
@@ -127,6 +127,14 @@ int cw_home_add_peer(struct cw_home *home, const struct cw_card *card,
  */
 int cw_home_add_store(struct cw_home *home, const struct cw_config_store *store,
     struct cw_error *err);
+
+/*
+ * CW_ERR_REFUSED if a root holds the state directory or lies in its keys:
+ * somebody wrote that into the configuration, and add_store did not see it.
+ * Looks at the directories, so not for who only reads.
+ */
+int cw_home_check_roots(const struct cw_home *home,
+    const struct cw_config_store *store, struct cw_error *err);
 
 /*
  * Declares the replica that was received: adds the store, or, where another

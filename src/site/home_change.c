@@ -191,6 +191,42 @@ check_overlap(
 	return ret;
 }
 
+/* Whether a root holds our keys: the state directory, or they themselves. */
+static bool
+holds_keys(const struct cw_home *home, const char *root)
+{
+	char *state = true_path(home->state_path), *real = true_path(root);
+	char *keys = cw_asprintf("%s/keys", state);
+	bool holds = is_within(state, real) || is_within(real, keys);
+
+	free(state);
+	free(real);
+	free(keys);
+	return holds;
+}
+
+static int
+check_keys(const struct cw_home *home, const struct cw_config_root *root,
+    struct cw_error *err)
+{
+	if (!holds_keys(home, root->path))
+		return 0;
+	return cw_error_set(err, CW_ERR_REFUSED,
+	    "root %s holds the keys of the home %s; a store must not hold the "
+	    "keys that open it.  Move one of them",
+	    root->path, home->state_path);
+}
+
+int
+cw_home_check_roots(const struct cw_home *home,
+    const struct cw_config_store *store, struct cw_error *err)
+{
+	for (size_t i = 0; i < store->root_count; i++)
+		if (check_keys(home, &store->roots[i], err) < 0)
+			return -1;
+	return 0;
+}
+
 static int
 check_root(const struct cw_home *home, const struct cw_config_store *store,
     size_t index, struct cw_error *err)
@@ -198,7 +234,6 @@ check_root(const struct cw_home *home, const struct cw_config_store *store,
 	const struct cw_config_root *root = &store->roots[index];
 	const struct cw_config *c = &home->config;
 	struct stat st;
-	char *real;
 
 	if (!cw_config_name_is_valid(root->name, strlen(root->name)))
 		return cw_error_set(err, CW_ERR_USAGE,
@@ -216,15 +251,8 @@ check_root(const struct cw_home *home, const struct cw_config_store *store,
 	if (!S_ISDIR(st.st_mode))
 		return cw_error_set(err, CW_ERR_USAGE,
 		    "root %s is not a directory", root->path);
-	real = true_path(root->path);
-	if (is_within(home->state_path, real)) {
-		free(real);
-		return cw_error_set(err, CW_ERR_REFUSED,
-		    "the home %s lies in root %s; a store must not hold the "
-		    "keys that open it.  Move one of them",
-		    home->state_path, root->path);
-	}
-	free(real);
+	if (check_keys(home, root, err) < 0)
+		return -1;
 	for (size_t i = 0; i < index; i++) {
 		if (strcmp(store->roots[i].name, root->name) == 0)
 			return cw_error_set(err, CW_ERR_USAGE,

@@ -232,6 +232,9 @@ begin_follower(struct cw_session *s, struct slot *slot, struct cw_error *err)
 	    .progress = s->o.progress};
 	const struct cw_role *role = &slot->st.role;
 
+	/* What a peer sends must not come over our keys. */
+	if (cw_home_check_roots(s->o.home, slot->st.config, err) < 0)
+		return -1;
 	if (!slot->st.has_catalog && adopt(s, slot, err) < 0)
 		return -1;
 	if (open_roots(slot, err) < 0)

@@ -143,6 +143,16 @@ cp "$tmp/conf" "$a/causeway.conf"
 sed -i 's/^listen/lissen/' "$a/causeway.conf"
 check_status 2 "so is an unknown key" says lissen site "$a" status
 cp "$tmp/conf" "$a/causeway.conf"
+printf '\n[store "all"]\nroot = %s\n[store "keys"]\nroot = %s/keys\n' \
+    "$tmp" "$a" >>"$a/causeway.conf"
+mkdir "$tmp/untouched"
+for store in all keys; do
+	check_status 7 "a root in which our keys are is not scanned" \
+	    says "holds the keys" site "$a" scan $store
+	check_status 7 "nor sealed" says "holds the keys" site "$a" \
+	    seed $store --for shreveport --to "$tmp/untouched"
+done
+cp "$tmp/conf" "$a/causeway.conf"
 mkdir "$tmp/apart"
 check "--config names a configuration and its state" \
     "$CAUSEWAY" --config "$tmp/apart/c.conf" init apart \
