@@ -477,7 +477,7 @@ print_store(const struct cw_config *config, const struct cw_config_store *store,
 		(void)puts(store->follow == NULL
 			       ? "; not scanned yet: `causeway scan` does"
 			       : "; nothing received yet: `causeway receive` "
-				 "does");
+				 "or `causeway sync` does");
 		return;
 	}
 	cw_text_count(f->info.entries, entries);
