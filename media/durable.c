@@ -290,7 +290,9 @@ create(struct cw_durable *d, struct cw_error *err)
 	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
 
 	if (unlinkat(d->dirfd, d->tmp, 0) < 0 && errno != ENOENT)
-		return fail(d, "remove its old .tmp file", err);
+		return fail(d,
+		    errno == EROFS ? "write it" : "remove its old .tmp file",
+		    err);
 	d->is_direct = true;
 	d->fd = openat(d->dirfd, d->tmp, flags | O_DIRECT, 0644);
 	if (d->fd < 0 && errno == EINVAL) {

@@ -34,33 +34,23 @@ cw_recover_find(const struct cw_recover *r, const char *name)
 	return NULL;
 }
 
-static size_t
-find_medium(const struct cw_set *set, uint32_t number)
-{
-	for (size_t i = 0; i < set->count; i++)
-		if (set->media[i].number == number)
-			return i;
-	return SIZE_MAX;
-}
-
 static void
 list_known(struct cw_recover *r)
 {
 	const struct cw_manifest *m = &r->set->manifest;
-	size_t medium = SIZE_MAX;
-	uint32_t last = 0;
 
 	r->known = cw_calloc(m->file_count + 1, sizeof(*r->known));
 	for (size_t i = 0; i < m->file_count; i++) {
 		const struct cw_manifest_file *f = &m->files[i];
+		const struct cw_set_medium *on;
 
 		if (!cw_blocks_has_file(f->name))
 			continue;
-		if (f->medium != last)
-			medium = find_medium(r->set, f->medium);
-		last = f->medium;
-		r->known[r->count++] = (struct cw_recover_known){
-		    .file = f, .medium = medium, .is_bad = medium == SIZE_MAX};
+		on = cw_set_holder(r->set, f);
+		r->known[r->count++] = (struct cw_recover_known){.file = f,
+		    .medium =
+			on == NULL ? SIZE_MAX : (size_t)(on - r->set->media),
+		    .is_bad = on == NULL};
 	}
 	qsort(r->known, r->count, sizeof(*r->known), compare_known);
 }

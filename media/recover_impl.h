@@ -9,7 +9,8 @@
 /* What is known of one volume or shard of the manifest. */
 struct cw_recover_known {
 	const struct cw_manifest_file *file;
-	size_t medium; /* index into the set's media; SIZE_MAX: not here */
+	size_t medium; /* index into the set's media, of the copy that is
+			  read (cw_set_holder); SIZE_MAX: not here */
 	bool is_bad;   /* wholly */
 	uint8_t *bad;  /* a bit a block, NULL: none is noted */
 	enum { SHA_UNKNOWN, SHA_GOOD, SHA_BAD } sha;

@@ -20,9 +20,6 @@ list_files(struct cw_repair *r)
 	for (size_t i = 0; i < r->set->count; i++) {
 		const struct cw_set_medium *medium = &r->set->media[i];
 
-		/* The same medium twice: the first one is the set's. */
-		if (cw_set_find(r->set, medium->number) != medium)
-			continue;
 		for (size_t j = 0; j < m->file_count; j++) {
 			struct cw_repair_file *f;
 
@@ -35,8 +32,10 @@ list_files(struct cw_repair *r)
 				    r->files, room, sizeof(*r->files));
 			}
 			f = &r->files[r->count++];
-			*f = (struct cw_repair_file){
-			    .medium = medium, .file = &m->files[j]};
+			*f = (struct cw_repair_file){.medium = medium,
+			    .file = &m->files[j],
+			    .is_holder =
+				cw_set_holder(r->set, &m->files[j]) == medium};
 			(void)snprintf(
 			    f->name, sizeof(f->name), "%s", f->file->name);
 		}
@@ -72,7 +71,8 @@ judge(struct cw_repair *r, struct cw_repair_file *f)
 
 	f->is_good = s->state == CW_SCRUB_READ && !s->is_prefix &&
 		     memcmp(s->sha256, f->file->sha256, CW_SHA256_SIZE) == 0;
-	if (f->is_good)
+	/* Of a medium that is here twice the other copy is what is read. */
+	if (f->is_good || !f->is_holder)
 		return;
 	for (size_t i = 0; i < s->bad_count; i++)
 		cw_recover_bad(r->recover, f->file->medium, f->file->name,
@@ -91,8 +91,9 @@ list_unread(struct cw_repair *r, uint64_t *bytes)
 	for (size_t i = 0; i < r->count; i++) {
 		struct cw_repair_file *f = &r->files[i];
 
-		f->is_good =
-		    f->is_done || cw_recover_is_good(r->recover, f->file->name);
+		f->is_good = f->is_done ||
+			     (f->is_holder &&
+				 cw_recover_is_good(r->recover, f->file->name));
 		if (f->is_good)
 			continue;
 		*bytes += f->file->size;
@@ -183,6 +184,7 @@ find_absent(struct cw_repair *r)
 	const struct cw_manifest *m = &r->set->manifest;
 	struct cw_repair_result *result = r->result;
 	uint32_t last = m->media;
+	size_t would_make = r->options->is_dry ? r->options->to_count : 0;
 
 	if (m->file_count > 0 && m->files[m->file_count - 1].medium > last)
 		last = m->files[m->file_count - 1].medium;
@@ -191,8 +193,13 @@ find_absent(struct cw_repair *r)
 
 		for (size_t i = 0; i < result->made_count; i++)
 			is_here = is_here || result->made[i].medium == number;
-		if (is_here || (r->options->is_dry && r->options->to_count > 0))
+		if (is_here)
 			continue;
+		if (would_make > 0 &&
+		    (r->options->medium == 0 || r->options->medium == number)) {
+			would_make--;
+			continue;
+		}
 		result->absent = cw_reallocarray(result->absent,
 		    result->absent_count + 1, sizeof(*result->absent));
 		result->absent[result->absent_count++] = number;

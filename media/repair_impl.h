@@ -21,6 +21,8 @@ struct cw_repair_file {
 	char name[CW_MANIFEST_NAME_MAX + 8]; /* perhaps in copy/ */
 	bool is_copy;
 	struct cw_scrub_file *scrub;
+	bool is_holder; /* of the copies of this medium the one that is read
+			   where others are rebuilt: cw_set_holder */
 	bool is_good;
 	bool is_done; /* rebuilt already */
 };
@@ -37,6 +39,7 @@ struct cw_repair {
 	struct cw_scrub_file *scrubs; /* of those that are read at first */
 	size_t scrub_count;
 	struct cw_error failure; /* the first one of a disk */
+	uint32_t failed;	 /* the medium of that disk */
 	struct cw_error blocked; /* the first thing that stands in the way */
 };
 
@@ -88,6 +91,11 @@ int cw_repair_small(struct cw_repair *r, const struct cw_repair_medium *to,
 
 /* Finds the text of the manifest that governs, and its signature. */
 void cw_repair_find_manifest(struct cw_repair *r);
+
+/* Copies a good file; it is compared with the manifest once more. */
+int cw_repair_copy(int from, const char *from_name,
+    const struct cw_manifest_file *file, int dirfd, const char *name,
+    struct cw_error *err);
 
 /* Whether a file in a folder is that of the manifest, by its SHA-256. */
 bool cw_repair_is_good(

@@ -49,12 +49,12 @@ begun_as(const struct cw_repair *r, int dirfd)
 	return number;
 }
 
-/* Opens, or makes, DIR/causeway/SEED-ID. */
+/* Opens, or makes, DIR/causeway/SEED-ID: the one behind `before` others. */
 static int
 open_folder(const struct cw_repair *r, const char *dir, char **path,
-    int *folder, struct cw_error *err)
+    int *folders, size_t before, struct cw_error *err)
 {
-	int top = cw_open_dir(dir, err), ret = -1;
+	int *folder = &folders[before], top = cw_open_dir(dir, err), ret = -1;
 	struct stat a, b;
 
 	*folder = -1;
@@ -85,6 +85,15 @@ open_folder(const struct cw_repair *r, const char *dir, char **path,
 			    "--to %s holds this seed, and was given to be "
 			    "repaired too: a medium is made again in another "
 			    "directory",
+			    dir);
+			goto out;
+		}
+	for (size_t i = 0; i < before; i++)
+		if (fstat(folders[i], &b) == 0 && a.st_dev == b.st_dev &&
+		    a.st_ino == b.st_ino) {
+			cw_error_set(err, CW_ERR_USAGE,
+			    "--to %s is given twice: each medium is made in a "
+			    "directory of its own",
 			    dir);
 			goto out;
 		}
@@ -155,7 +164,8 @@ make(struct cw_repair *r, const struct cw_repair_medium *to,
 			*err = why;
 			return -1;
 		}
-		cw_error_context(&why, "%s", to->path);
+		if (why.code != CW_ERR_DAMAGED)
+			cw_error_context(&why, "%s", to->path);
 		cw_repair_cannot(r, to->number, f->name, 0, f->size, &why);
 		/* A full disk stays full. */
 		if (why.code == CW_ERR_NOSPACE)
@@ -206,6 +216,26 @@ make_dry(struct cw_repair *r, uint32_t number)
 	}
 }
 
+/* A --to, and nothing to be made: said before anything is read. */
+static int
+no_medium(const struct cw_repair *r, const char *dir, struct cw_error *err)
+{
+	uint32_t number = r->set->media[0].number;
+
+	for (size_t i = 1; i < r->set->count; i++)
+		if (r->set->media[i].number != number)
+			number = 0;
+	if (number == 0)
+		return cw_error_set(err, CW_ERR_USAGE,
+		    "--to %s: no medium of seed %s is missing; --medium N says "
+		    "which one to make again there all the same",
+		    dir, r->set->seed_text);
+	return cw_error_set(err, CW_ERR_USAGE,
+	    "--to %s: no medium of seed %s is missing; to make medium %u again "
+	    "there, which is not written to then, add --medium %u",
+	    dir, r->set->seed_text, number, number);
+}
+
 static int
 make_one(struct cw_repair *r, const char *dir, uint32_t number, int folder,
     const char *path, struct cw_error *err)
@@ -215,10 +245,7 @@ make_one(struct cw_repair *r, const char *dir, uint32_t number, int folder,
 	size_t before = r->result->unrepairable_count;
 
 	if (number == 0)
-		return cw_error_set(err, CW_ERR_USAGE,
-		    "--to %s: no medium of seed %s is missing; --medium N says "
-		    "which one to make again all the same",
-		    dir, r->set->seed_text);
+		return no_medium(r, dir, err);
 	if (!is_listed(r, number))
 		return cw_error_set(err, CW_ERR_USAGE,
 		    "seed %s has no medium %u", r->set->seed_text, number);
@@ -246,7 +273,7 @@ cw_repair_make_media(struct cw_repair *r, struct cw_error *err)
 		folders[i] = -1;
 	/* Those that were begun first keep their numbers. */
 	for (size_t i = 0; i < count && ret == 0 && !o->is_dry; i++) {
-		ret = open_folder(r, o->to[i], &paths[i], &folders[i], err);
+		ret = open_folder(r, o->to[i], &paths[i], folders, i, err);
 		if (ret == 0)
 			numbers[i] = begun_as(r, folders[i]);
 		if (ret == 0 && o->medium != 0 && numbers[i] != 0 &&

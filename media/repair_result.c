@@ -58,8 +58,10 @@ cw_repair_cannot(struct cw_repair *r, uint32_t medium, const char *file,
 
 	add(&r->result->unrepairable, &r->result->unrepairable_count, medium,
 	    file, offset, length, why->message);
-	if (is_disk && r->failure.code == CW_OK)
+	if (is_disk && r->failure.code == CW_OK) {
 		r->failure = *why;
+		r->failed = medium;
+	}
 	if (why->code == CW_ERR_REFUSED && r->blocked.code == CW_OK)
 		r->blocked = *why;
 	cw_repair_raise(r, is_disk ? CW_REPAIR_FAILED : CW_REPAIR_DAMAGED);
@@ -116,16 +118,20 @@ static void
 say_absent(struct cw_repair *r)
 {
 	const struct cw_repair_result *result = r->result;
+	bool is_one = result->absent_count == 1;
 	struct cw_buf text = CW_BUF_INIT;
 
 	for (size_t i = 0; i < result->absent_count && i < 10; i++)
 		cw_buf_printf(
 		    &text, "%s%u", i == 0 ? "" : ", ", result->absent[i]);
 	cw_error_set(&r->result->error, CW_ERR_MISSING,
-	    "all that is here is good, but medium %s of %u is not here: "
-	    "attach it and give its directory too, or make it again on an "
-	    "empty disk with --to DIR",
-	    cw_buf_string(&text), r->set->manifest.media);
+	    "all that is here is good, but %s %s of %u %s not here: attach %s "
+	    "and give %s too, or make %s again on %s with --to DIR",
+	    is_one ? "medium" : "media", cw_buf_string(&text),
+	    r->set->manifest.media, is_one ? "is" : "are",
+	    is_one ? "it" : "them",
+	    is_one ? "its directory" : "their directories",
+	    is_one ? "it" : "them", is_one ? "an empty disk" : "empty disks");
 	cw_buf_free(&text);
 }
 
@@ -149,6 +155,19 @@ say_beyond(struct cw_repair *r)
 	    all[0].file, all[0].medium);
 }
 
+static void
+advise_disk(struct cw_repair *r)
+{
+	char *advice = cw_asprintf(
+	    "see to the disk (is it read-only, full, failing?) and run the "
+	    "command again, or make the medium again on another one: "
+	    "--medium %u --to DIR",
+	    r->failed);
+
+	cw_error_advise(&r->result->error, advice);
+	free(advice);
+}
+
 void
 cw_repair_conclude(struct cw_repair *r)
 {
@@ -166,9 +185,7 @@ cw_repair_conclude(struct cw_repair *r)
 		break;
 	case CW_REPAIR_FAILED:
 		result->error = r->failure;
-		cw_error_advise(&result->error,
-		    "see to the disk and run the command again, or make the "
-		    "medium again on another one with --medium N --to DIR");
+		advise_disk(r);
 		break;
 	case CW_REPAIR_DAMAGED:
 		if (result->unrepairable_count == 0)

@@ -84,10 +84,10 @@ save(int dirfd, const char *name, const void *data, size_t len,
 	return ret;
 }
 
-/* Copies a good file; it is compared with the manifest once more. */
-static int
-copy(int from, const char *from_name, const struct cw_manifest_file *file,
-    int dirfd, const char *name, struct cw_error *err)
+int
+cw_repair_copy(int from, const char *from_name,
+    const struct cw_manifest_file *file, int dirfd, const char *name,
+    struct cw_error *err)
 {
 	uint8_t *buf = cw_malloc(BUFFER);
 	struct cw_durable_result made;
@@ -337,11 +337,11 @@ repair_twice(struct cw_repair *r, const struct cw_repair_medium *to,
 				  ? 0
 				  : make_text(r, to, file, &text, &why);
 		else if (good[1 - i])
-			ret = copy(to->dirfd, names[1 - i], file, to->dirfd,
-			    names[i], &why);
+			ret = cw_repair_copy(to->dirfd, names[1 - i], file,
+			    to->dirfd, names[i], &why);
 		else if (other != NULL)
-			ret = copy(other->dirfd, elsewhere, file, to->dirfd,
-			    names[i], &why);
+			ret = cw_repair_copy(other->dirfd, elsewhere, file,
+			    to->dirfd, names[i], &why);
 		else if ((ret = make_text(r, to, file, &text, &why)) == 0)
 			ret = save(
 			    to->dirfd, names[i], text.data, text.len, &why);
@@ -372,7 +372,7 @@ repair_once(struct cw_repair *r, const struct cw_repair_medium *to,
 	else if (r->options->is_dry)
 		ret = 0;
 	else
-		ret = copy(
+		ret = cw_repair_copy(
 		    other->dirfd, elsewhere, file, to->dirfd, file->name, &why);
 	outcome(r, to, file->name, file->size, ret, &why);
 }
@@ -418,24 +418,49 @@ is_signed(const struct cw_repair *r, const struct cw_buf *text,
 		   (const char *)sig->data, sig->len, NULL, 0, NULL) == 0;
 }
 
+/* The revision of a manifest that was found signed; 0 if it is none. */
+static uint32_t
+revision_of(const struct cw_buf *text)
+{
+	struct cw_manifest m = CW_MANIFEST_INIT;
+	uint32_t revision = 0;
+
+	if (cw_manifest_decode((const char *)text->data, text->len, &m, NULL) ==
+	    0)
+		revision = m.revision;
+	cw_manifest_free(&m);
+	return revision;
+}
+
 /*
  * The pair that the medium holds, from whichever copies; else the one that
- * governs.  An older manifest of the seed stays: it is no fault.
+ * governs.  An older manifest of the seed stays: it is no fault.  Where a
+ * crash left two (the copy is written first), the later one is it.
  */
 static void
 choose_pair(const struct cw_repair *r, const struct cw_twice *text,
     const struct cw_twice *sig, const struct cw_buf **manifest,
     const struct cw_buf **signature)
 {
+	uint32_t best = 0;
+
 	*manifest = &r->manifest;
 	*signature = &r->signature;
-	for (int pair = 3; pair >= 0; pair--)
-		if (text->has[pair >> 1] && sig->has[pair & 1] &&
-		    is_signed(
-			r, &text->text[pair >> 1], &sig->text[pair & 1])) {
-			*manifest = &text->text[pair >> 1];
-			*signature = &sig->text[pair & 1];
-		}
+	for (int pair = 0; pair < 4; pair++) {
+		const struct cw_buf *t = &text->text[pair >> 1];
+		const struct cw_buf *s = &sig->text[pair & 1];
+		uint32_t revision;
+
+		if (!text->has[pair >> 1] || !sig->has[pair & 1] ||
+		    !is_signed(r, t, s))
+			continue;
+		revision = revision_of(t);
+		if (revision <= best)
+			continue;
+		best = revision;
+		*manifest = t;
+		*signature = s;
+	}
 }
 
 static void

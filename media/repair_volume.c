@@ -401,12 +401,24 @@ report(struct cw_repair *r, const struct cw_repair_file *f,
 	}
 }
 
+/* The same file on another copy of the medium, if that one is good. */
+static const struct cw_repair_file *
+find_twin(const struct cw_repair *r, const struct cw_repair_file *f)
+{
+	for (size_t i = 0; i < r->count; i++)
+		if (r->files[i].file == f->file && r->files[i].is_good)
+			return &r->files[i];
+	return NULL;
+}
+
 static int
 repair_dry(struct cw_repair *r, const struct cw_repair_file *f,
     const struct cw_repair_medium *to)
 {
 	struct cw_error why = CW_ERROR_INIT;
-	uint64_t lost = cw_recover_lost(r->recover, f->file->name);
+	uint64_t lost = find_twin(r, f) != NULL
+			    ? 0
+			    : cw_recover_lost(r->recover, f->file->name);
 
 	if (!cw_repair_is_blocked(to, f->name, &why) && lost > 0)
 		(void)cw_recover_say_lack(
@@ -436,15 +448,20 @@ cw_repair_volume(
 	    .dirfd = f->medium->dirfd,
 	    .path = f->medium->path};
 	struct mend m = {.r = r, .f = f, .fd = -1, .direct = -1};
+	const struct cw_repair_file *twin;
 	struct cw_error why = CW_ERROR_INIT;
 	int ret = 1;
 
 	if (r->options->is_dry)
 		return repair_dry(r, f, &to);
-	if (has_ranges(f))
+	if (f->is_holder && has_ranges(f))
 		ret = mend_in_place(&m, err);
 	if (ret > 0) {
-		ret = cw_repair_write_volume(r, f->file, &to, &why);
+		twin = find_twin(r, f);
+		ret = twin != NULL && !cw_repair_is_blocked(&to, f->name, &why)
+			  ? cw_repair_copy(twin->medium->dirfd, twin->name,
+				f->file, to.dirfd, f->name, &why)
+			  : cw_repair_write_volume(r, f->file, &to, &why);
 		if (ret < 0 && why.code == CW_ERR_INTERRUPTED && err != NULL)
 			*err = why;
 		if (ret < 0 && why.code == CW_ERR_NOSPACE && m.is_refused)

@@ -503,3 +503,34 @@ cw_set_find(const struct cw_set *set, uint32_t number)
 			return &set->media[i];
 	return NULL;
 }
+
+bool
+cw_set_holds(
+    const struct cw_set_medium *medium, const struct cw_manifest_file *file)
+{
+	struct stat st;
+
+	return medium->number == file->medium &&
+	       fstatat(medium->dirfd, file->name, &st, AT_SYMLINK_NOFOLLOW) ==
+		   0 &&
+	       S_ISREG(st.st_mode) && (uint64_t)st.st_size == file->size;
+}
+
+const struct cw_set_medium *
+cw_set_holder(const struct cw_set *set, const struct cw_manifest_file *file)
+{
+	const struct cw_set_medium *first = cw_set_find(set, file->medium);
+
+	if (first == NULL)
+		return NULL;
+	for (size_t i = (size_t)(first - set->media) + 1; i < set->count; i++) {
+		if (set->media[i].number != file->medium)
+			continue;
+		/* Only where there is a choice is anything looked at. */
+		if (cw_set_holds(first, file))
+			return first;
+		if (cw_set_holds(&set->media[i], file))
+			return &set->media[i];
+	}
+	return first;
+}

@@ -171,6 +171,18 @@ const struct cw_set_medium *cw_set_find(
     const struct cw_set *set, uint32_t number);
 
 /*
+ * Where a file of the governing manifest is read from.  A medium may be here
+ * in several copies, of which one was cut short: of those with its number the
+ * first that has it as a regular file of the right size, else the first one.
+ * NULL if none is here.  Whether its bytes are right, this does not tell.
+ */
+const struct cw_set_medium *cw_set_holder(
+    const struct cw_set *set, const struct cw_manifest_file *file);
+/* Whether a medium has that number, and the file so. */
+bool cw_set_holds(
+    const struct cw_set_medium *medium, const struct cw_manifest_file *file);
+
+/*
  * Opens a regular file beneath a seed's folder for reading; flags may add
  * O_DIRECT.  Returns the descriptor, or -1 with CW_ERR_MISSING if there is no
  * such file, CW_ERR_DAMAGED if it is something else than a regular file,

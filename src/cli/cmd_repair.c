@@ -189,15 +189,22 @@ say(struct cw_cli *cli, const struct cw_repair_result *r, bool is_dry)
 	say_repaired(cli, is_dry ? "can be repaired" : "repaired", r->repaired,
 	    r->repaired_count);
 	say_unrepairable(cli, r->unrepairable, r->unrepairable_count);
-	for (size_t i = 0; i < r->made_count; i++)
-		cw_cli_say(cli,
-		    "Medium %u %s in %s. Label the disk%s%s, and keep it with "
-		    "the others.",
-		    r->made[i].medium,
-		    r->made[i].is_whole ? "was made again"
-					: "could not be made again whole",
-		    r->made[i].path, r->made[i].label[0] == '\0' ? "" : " ",
-		    r->made[i].label);
+	for (size_t i = 0; i < r->made_count; i++) {
+		const struct cw_repair_made *m = &r->made[i];
+
+		if (m->is_whole)
+			cw_cli_say(cli,
+			    "Medium %u was made again in %s. Label the disk"
+			    "%s%s, and keep it with the others.",
+			    m->medium, m->path, m->label[0] == '\0' ? "" : " ",
+			    m->label);
+		else
+			cw_cli_say(cli,
+			    "Medium %u could not be made again whole: what "
+			    "could be is in %s. The same command goes on from "
+			    "there.",
+			    m->medium, m->path);
+	}
 	if (r->status != CW_REPAIR_OK)
 		return;
 	cw_cli_say(cli, r->repaired_count == 0 && r->made_count == 0
@@ -262,15 +269,19 @@ write_custody(struct cw_cli *cli, const char *const *dirs, size_t count,
 		goto out;
 	for (size_t i = 0; i < set->count; i++) {
 		uint32_t number = set->media[i].number;
-		bool is_made = false;
+		bool is_made = false, was_made = false;
 		size_t ranges = 0;
 		char note[64];
 
-		for (size_t j = 0; j < r->made_count; j++)
-			is_made = is_made || r->made[j].medium == number;
+		/* The one that it was made from was not written to. */
+		for (size_t j = 0; j < r->made_count; j++) {
+			was_made = was_made || r->made[j].medium == number;
+			is_made = is_made || strcmp(r->made[j].path,
+						 set->media[i].path) == 0;
+		}
 		for (size_t j = 0; j < r->repaired_count; j++)
 			ranges += r->repaired[j].medium == number;
-		if (ranges == 0 && !is_made)
+		if (!is_made && (ranges == 0 || was_made))
 			continue;
 		(void)snprintf(note, sizeof(note),
 		    is_made ? "made again by repair" : "repaired, %zu ranges",
@@ -343,10 +354,12 @@ run(struct cw_cli *cli, struct request *request, char *const *args,
 	struct cw_error err = CW_ERROR_INIT;
 	int status;
 
-	if (cw_media_dirs_begin(args, count, request->o.is_dry, &dirs, &err) <
-		0 ||
+	if (cw_media_dirs_begin(args, count,
+		request->o.is_dry ? CW_MEDIA_READ : CW_MEDIA_NOTE, &dirs,
+		&err) < 0 ||
 	    cw_media_dirs_begin(request->to, request->to_count,
-		request->o.is_dry, &to, &err) < 0)
+		request->o.is_dry ? CW_MEDIA_READ : CW_MEDIA_WRITE, &to,
+		&err) < 0)
 		status = cw_cli_fail(cli, &err);
 	else
 		status = repair(cli, &dirs, &to, request);

@@ -185,9 +185,16 @@ static void
 conclude_untrusted(struct cw_verify_result *r, const struct cw_set *set,
     const struct cw_verify_asked *asked)
 {
+	/* Where a medium's second copy, or another medium, is as it was signed.
+	 */
 	const char *hint =
-	    "do not receive it; if you expected this signer, pair with its "
-	    "card or give --signer with its minisign.pub";
+	    r->is_trusted
+		? "the seed's own manifest is here as it was signed, and "
+		  "`causeway receive` goes by that one. Find out who or what "
+		  "changed this file; where its second copy in copy/ is not "
+		  "named here, that one is good: put it in its place"
+		: "do not receive it; if you expected this signer, pair with "
+		  "its card or give --signer with its minisign.pub";
 	char words[CW_CARD_WORDS_SIZE];
 
 	for (size_t i = 0; i < set->fault_count && asked->has_signers; i++) {
@@ -219,6 +226,8 @@ conclude_damaged(struct cw_verify_result *r, const struct cw_set *set)
 		    ". Receive it all the same: `causeway receive` takes what "
 		    "is good and says what lacks; or have the seed written "
 		    "again");
+	else if (f.damages > f.extras && f.missings == 0)
+		cw_buf_text(&text, ". No mail and no volume is touched by it");
 	if (r->is_final && r->absent_count > 0) {
 		cw_buf_printf(&text,
 		    "%snot all of the seed is here: also give the directory "

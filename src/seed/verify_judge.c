@@ -137,7 +137,10 @@ mark_all(struct cw_verify_work *v)
 		char *reason = cw_verify_find_fault(v, item, f);
 
 		item->is_good = reason == NULL && f->state == CW_SCRUB_READ;
-		if (item->has_blocks && !item->is_good) {
+		/* Of a medium that is here twice, what is read counts. */
+		if (item->has_blocks && !item->is_good &&
+		    cw_set_holder(v->set, item->file) ==
+			&v->set->media[item->medium]) {
 			struct marking m = {v, item};
 
 			if (f->state == CW_SCRUB_MISSING)
@@ -256,7 +259,8 @@ judge(struct cw_verify_work *v, size_t i)
 		return;
 	can = (item->has_copy && v->items[i + 1].is_good) ||
 	      (item->is_copy && v->items[i - 1].is_good) ||
-	      can_mend(v, number, item->name);
+	      can_mend(v, number, item->name) ||
+	      has_like(v, item->file->sha256, item->file->name);
 	if (f->state == CW_SCRUB_MISSING) {
 		cw_verify_add_missing(
 		    v->result, number, item->name, false, can);
