@@ -23,7 +23,8 @@
 
 static const char usage[] =
     "usage: causeway receive DIR... --root [ROOTNAME=]DIR [--store STORE]\n"
-    "                        [--seed ID] [--manifest FILE] [--allow-older]\n"
+    "                        [--seed ID] [--manifest FILE] [--allow-older] "
+    "[--again]\n"
     "                        [--without-catalog] [--consume] [--yes]\n"
     "\n"
     "Imports a seed from the media mounted on DIR... into an empty directory, "
@@ -56,6 +57,8 @@ static const char usage[] =
     "  --identity FILE    open it with this age key (one from escrow), not "
     "with this\n"
     "                     site's\n"
+    "  --again            import once more what was in a root that is empty "
+    "now\n"
     "  --threads N        volumes that are read at once (default: one a "
     "core)\n"
     "\n"
@@ -77,7 +80,8 @@ enum {
 	OPT_CONSUME,
 	OPT_YES,
 	OPT_THREADS,
-	OPT_IDENTITY
+	OPT_IDENTITY,
+	OPT_AGAIN
 };
 
 static const struct option options[] = {
@@ -90,6 +94,7 @@ static const struct option options[] = {
     {"consume", no_argument, NULL, OPT_CONSUME},
     {"yes", no_argument, NULL, OPT_YES},
     {"threads", required_argument, NULL, OPT_THREADS},
+    {"again", no_argument, NULL, OPT_AGAIN},
     {"identity", required_argument, NULL, OPT_IDENTITY},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -104,7 +109,7 @@ struct request {
 	struct cw_import_root *roots; /* names and paths are ours */
 	size_t root_count;
 	const char *store, *seed, *manifest, *identity;
-	bool allow_older, is_bare, consume, has_yes;
+	bool allow_older, is_bare, consume, has_yes, again;
 	unsigned threads;
 };
 
@@ -313,6 +318,7 @@ import(struct cw_cli *cli, struct request *q, struct cw_set *set,
 	o->roots = q->roots;
 	o->root_count = q->root_count;
 	o->allow_older = q->allow_older;
+	o->again = q->again;
 	o->threads = q->threads;
 	o->progress = &progress;
 	o->declare = add_store;
@@ -385,7 +391,8 @@ receive(struct cw_cli *cli, struct request *q)
 	int status;
 
 	if (cw_cli_home(cli, CW_HOME_WRITE, &err) < 0 ||
-	    cw_media_dirs_begin(q->args, q->arg_count, false, &dirs, &err) < 0)
+	    cw_media_dirs_begin(q->args, q->arg_count,
+		q->consume ? CW_MEDIA_WRITE : CW_MEDIA_NOTE, &dirs, &err) < 0)
 		return cw_cli_fail_resumable(cli, &err);
 	q->dirs = dirs.dirs;
 	q->dir_count = dirs.count;
@@ -470,6 +477,9 @@ parse(struct cw_cli *cli, struct request *q, int argc, char **argv)
 			break;
 		case OPT_OLDER:
 			q->allow_older = true;
+			break;
+		case OPT_AGAIN:
+			q->again = true;
 			break;
 		case OPT_BARE:
 			q->is_bare = true;

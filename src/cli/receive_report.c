@@ -27,9 +27,11 @@ damage_to_json(const struct cw_import_result *r)
 
 	for (size_t i = 0; i < r->damaged_count; i++)
 		json_array_append_new(all,
-		    json_pack("{s:s, s:I, s:b}", "file", r->damaged[i].file,
-			"medium", (json_int_t)r->damaged[i].medium, "rebuilt",
-			r->damaged[i].is_rebuilt));
+		    json_pack("{s:s, s:I, s:b, s:b}", "file",
+			r->damaged[i].file, "medium",
+			(json_int_t)r->damaged[i].medium, "rebuilt",
+			r->damaged[i].mended == CW_IMPORT_REBUILT, "copied",
+			r->damaged[i].mended == CW_IMPORT_COPIED));
 	return all;
 }
 
@@ -76,26 +78,29 @@ to_json(const struct cw_set *set, const struct cw_import_result *r,
 static void
 say_damage(struct cw_cli *cli, const struct cw_import_result *r)
 {
-	size_t repaired = 0;
+	size_t repaired = 0, rebuilt = 0;
 
 	/* Of others a fault tells more. */
 	for (size_t i = 0; i < r->damaged_count; i++) {
 		const struct cw_import_damage *d = &r->damaged[i];
 
-		if (d->is_rebuilt && repaired++ < SHOWN_MAX)
-			cw_cli_say(cli,
-			    "  damaged: %s on medium %u; rebuilt from parity",
-			    d->file, d->medium);
+		rebuilt += d->mended == CW_IMPORT_REBUILT;
+		if (d->mended != CW_IMPORT_LOST && repaired++ < SHOWN_MAX)
+			cw_cli_say(cli, "  damaged: %s on medium %u; %s",
+			    d->file, d->medium,
+			    d->mended == CW_IMPORT_REBUILT
+				? "rebuilt from parity"
+				: "taken from the medium's other copy");
 	}
 	if (repaired > SHOWN_MAX)
 		cw_cli_say(cli, "  and %s%zu more",
 		    r->damaged_in_all > r->damaged_count ? "at least " : "",
 		    repaired - SHOWN_MAX);
-	if (r->rebuilt > repaired)
+	if (r->rebuilt > rebuilt)
 		cw_cli_say(cli,
 		    "  volumes of media that are not here, rebuilt from "
 		    "parity: %" PRIu64,
-		    r->rebuilt - repaired);
+		    r->rebuilt - rebuilt);
 	if (repaired > 0)
 		cw_cli_say(cli,
 		    "  Nothing is lost by the damage, but the media are worse "

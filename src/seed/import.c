@@ -148,15 +148,17 @@ import(struct import *im, struct cw_error *err)
 	if (cw_make_dirs(im->o->stores_path, 0700, err) < 0 ||
 	    open_store(im, &incoming, err) < 0 ||
 	    import_keep_manifest(im, err) < 0 || begin(im, err) < 0 ||
-	    import_note_is(
-		im->catalog, CW_NOTE_IMPORT_STATE, "ended", &is_ended, err) < 0)
+	    import_note_is(im->catalog, CW_NOTE_IMPORT_STATE, "ended",
+		&is_ended, err) < 0 ||
+	    import_check_emptied(im, &is_ended, err) < 0)
 		goto out;
 	if (is_ended) {
 		ret = repeat(im, err);
 		goto out;
 	}
 	place = cw_place_new(im->roots, im->root_count);
-	if (import_check_space(im, err) < 0 ||
+	if (import_undo_vanished(im, place, err) < 0 ||
+	    import_check_space(im, err) < 0 ||
 	    import_consume_rest(im, false, err) < 0 ||
 	    import_make_dirs(im, place, err) < 0 ||
 	    import_run_volumes(im, err) < 0 ||

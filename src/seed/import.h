@@ -55,6 +55,7 @@ struct cw_import_options {
 	const struct cw_import_root *roots;
 	size_t root_count;
 	bool allow_older;
+	bool again; /* also where a root was emptied since: see cw_import */
 	unsigned threads; /* 0: one a core */
 	/*
 	 * Called when store and roots are known (of the result, store and
@@ -80,11 +81,18 @@ struct cw_import_options {
 	struct cw_progress *progress;
 };
 
+/* What became of a volume that is damaged. */
+enum cw_import_mended {
+	CW_IMPORT_LOST,
+	CW_IMPORT_REBUILT, /* from parity, and imported */
+	CW_IMPORT_COPIED,  /* imported from another copy of the medium */
+};
+
 /* A volume on a medium that is here whose bytes are not what was signed. */
 struct cw_import_damage {
 	uint32_t medium; /* number */
 	char file[CW_MANIFEST_NAME_MAX + 1];
-	bool is_rebuilt; /* from parity, and imported */
+	enum cw_import_mended mended;
 };
 
 #define CW_IMPORT_FAULTS_MAX 100u
@@ -127,7 +135,10 @@ struct cw_import_result {
 /*
  * Imports.  0 also where files are wanted in the end: see the result.
  * CW_ERR_UNTRUSTED: signer, recipient, or a seed older than the replica's;
- * CW_ERR_REFUSED: a root is not empty, or the store is active here.
+ * CW_ERR_REFUSED: a root is not empty, or the store is active here; or a root
+ * is empty into which this seed was imported before, in part or whole.  Then
+ * its disk may not be mounted: only the caller (again) has it done once more.
+ * Single files that are gone since are brought again without a word.
  * Free the result in either case.
  */
 int cw_import(const struct cw_import_options *options,

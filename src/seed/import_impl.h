@@ -154,8 +154,27 @@ char *import_root_note(const char *name);
 /* before: the catalog that knows where roots were, NULL if nothing was. */
 int import_open_roots(
     struct import *im, struct cw_catalog *before, struct cw_error *err);
+/* Whether a directory holds nothing but lost+found. */
+bool import_is_empty(int dirfd);
 /* Asks the caller whether store and roots are as he wants them. */
 int import_declare(struct import *im, struct cw_error *err);
+
+/* import_vanished.c */
+
+/*
+ * A root that is empty though something was imported into it: refused, unless
+ * the caller said that it is to be done again; then *is_ended becomes false.
+ */
+int import_check_emptied(
+    struct import *im, bool *is_ended, struct cw_error *err);
+/* The same for a replica that an increment is to change: refused. */
+int import_check_mounted(struct import *im, struct cw_error *err);
+/*
+ * Takes volumes of which a file is gone off the list of what is done: they
+ * are imported again.
+ */
+int import_undo_vanished(
+    struct import *im, struct cw_place *place, struct cw_error *err);
 
 /* import_done.c */
 
@@ -191,8 +210,8 @@ void import_count_groups(struct import *im);
 int import_run_volumes(struct import *im, struct cw_error *err);
 
 /* Notes a volume that is not what was signed, for the result. */
-void import_note_damage(
-    struct import *im, const struct import_volume *v, bool is_rebuilt);
+void import_note_damage(struct import *im, const struct import_volume *v,
+    enum cw_import_mended mended);
 
 /* import_rebuild.c */
 

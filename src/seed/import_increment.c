@@ -354,6 +354,7 @@ import_increment(struct import *im, struct cw_error *err)
 		    cw_asprintf("%s/catalog.sqlite", im->store_dir);
 	}
 	if (open_replica(im, &replica, err) < 0 || judge(im, err) < 0 ||
+	    import_check_mounted(im, err) < 0 ||
 	    cw_catalog_open(path, CW_CATALOG_WRITE, &inc.c, err) < 0 ||
 	    cw_catalog_index_contents(inc.c, err) < 0)
 		goto out;

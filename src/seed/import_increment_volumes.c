@@ -369,14 +369,15 @@ increment_read_volume(
 			}
 			if (ret == 0) {
 				if (v->medium != NULL)
-					import_note_damage(im, v, true);
+					import_note_damage(
+					    im, v, CW_IMPORT_REBUILT);
 				im->result->rebuilt++;
 				return 0;
 			}
 		}
 		v->is_tried = true;
 		if (v->medium != NULL)
-			import_note_damage(im, v, false);
+			import_note_damage(im, v, CW_IMPORT_LOST);
 	}
 	if (v->medium != NULL)
 		increment_tell(

@@ -13,8 +13,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static bool
-is_empty(int fd)
+bool
+import_is_empty(int fd)
 {
 	struct dirent *entry;
 	bool empty = true;
@@ -75,7 +75,7 @@ open_root(struct import *im, const char *name, const char *path,
 		    before, name, before);
 		goto out;
 	}
-	if (before == NULL && !is_empty(root->dirfd)) {
+	if (before == NULL && !import_is_empty(root->dirfd)) {
 		cw_error_set(err, CW_ERR_REFUSED,
 		    "%s is not empty: receive into an empty directory, "
 		    "nothing there is ever overwritten",

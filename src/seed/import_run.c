@@ -188,8 +188,8 @@ tell_damage(struct import *im, struct import_volume *v)
 }
 
 void
-import_note_damage(
-    struct import *im, const struct import_volume *v, bool is_rebuilt)
+import_note_damage(struct import *im, const struct import_volume *v,
+    enum cw_import_mended mended)
 {
 	struct cw_import_result *r = im->result;
 
@@ -201,7 +201,7 @@ import_note_damage(
 		    r->damaged, r->damaged_count + 1, sizeof(*r->damaged));
 		d = &r->damaged[r->damaged_count++];
 		*d = (struct cw_import_damage){
-		    .medium = v->file->medium, .is_rebuilt = is_rebuilt};
+		    .medium = v->file->medium, .mended = mended};
 		memcpy(d->file, v->file->name, sizeof(d->file));
 	}
 	pthread_mutex_unlock(&im->lock);
@@ -209,16 +209,16 @@ import_note_damage(
 
 /* ---- one volume ---- */
 
-/* Opens it on its medium; -1 and held if it is not there as it should be. */
+/* Opens it on a medium; -1 and held if it is not there as it should be. */
 static int
-open_volume(struct worker *w)
+open_volume(struct worker *w, const struct cw_set_medium *medium)
 {
 	const struct import_volume *v = w->v;
 	struct cw_error why = CW_ERROR_INIT;
 	struct stat st;
 	int fd;
 
-	fd = cw_set_open_file(v->medium->dirfd, v->file->name, 0, &st, &why);
+	fd = cw_set_open_file(medium->dirfd, v->file->name, 0, &st, &why);
 	if (fd >= 0 && (uint64_t)st.st_size != v->file->size) {
 		cw_error_set(&why, CW_ERR_DAMAGED,
 		    "%s is %lld bytes, expected %" PRIu64, v->file->name,
@@ -295,17 +295,47 @@ run_in_room(struct worker *w, int fd, struct cw_error *err)
 }
 
 static int
-import_one(struct worker *w, struct cw_error *err)
+import_from(
+    struct worker *w, const struct cw_set_medium *medium, struct cw_error *err)
 {
-	struct import *im = w->im;
-	struct import_volume *v = w->v;
-	int fd = open_volume(w), ret = CW_IMPORTED_DAMAGED;
+	int fd = open_volume(w, medium), ret = CW_IMPORTED_DAMAGED;
 
 	if (fd >= 0)
 		ret = run_in_room(w, fd, err);
 	cw_close(&fd);
+	return ret;
+}
+
+/* Reads it from its medium, and where that is damaged from other copies. */
+static int
+import_copies(struct worker *w, struct cw_error *err)
+{
+	const struct cw_set *set = w->im->o->set;
+	struct import_volume *v = w->v;
+	int ret = import_from(w, v->medium, err);
+
+	for (size_t i = 0; i < set->count && ret == CW_IMPORTED_DAMAGED; i++) {
+		if (&set->media[i] == v->medium ||
+		    !cw_set_holds(&set->media[i], v->file))
+			continue;
+		ret = import_from(w, &set->media[i], err);
+		if (ret != CW_IMPORTED_WHOLE)
+			continue;
+		drop_faults(v);
+		import_note_damage(w->im, v, CW_IMPORT_COPIED);
+	}
+	return ret;
+}
+
+static int
+import_one(struct worker *w, struct cw_error *err)
+{
+	struct import *im = w->im;
+	struct import_volume *v = w->v;
+	int ret = import_copies(w, err);
+
 	if (ret == CW_IMPORTED_DAMAGED && v->group == NULL)
-		import_note_damage(im, v, false);
+		import_note_damage(im, v, CW_IMPORT_LOST);
 	if (ret == CW_IMPORTED_WRONG)
 		tell_faults(im, v);
 	else if (ret == CW_IMPORTED_DAMAGED && v->group == NULL)
@@ -345,7 +375,8 @@ rebuild_one(struct worker *w, struct cw_error *err)
 	}
 	cw_close(&fd);
 	if (is_damaged && ret >= 0)
-		import_note_damage(im, v, state == VOLUME_READ);
+		import_note_damage(im, v,
+		    state == VOLUME_READ ? CW_IMPORT_REBUILT : CW_IMPORT_LOST);
 	if (ret >= 0 && is_rebuilt)
 		tell_faults(im, v);
 	else if (ret >= 0)

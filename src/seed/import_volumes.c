@@ -82,7 +82,7 @@ import_list_volumes(struct import *im)
 		if (!volume_number(m->files[i].name, &v->number))
 			continue;
 		v->file = &m->files[i];
-		v->medium = cw_set_find(set, v->file->medium);
+		v->medium = cw_set_holder(set, v->file);
 		v->state = v->medium == NULL ? VOLUME_ABSENT : VOLUME_WAITING;
 		if (v->number > im->number_max)
 			im->number_max = v->number;

@@ -244,8 +244,8 @@ case_repair() { # round
 	size=$(($(sizes "$store") * 62 / 100 / 10 / 65536 * 65536))
 	seed_to eleven --parity 10+1 --volume-size "$size" || return 1
 	folder=$(echo "$M"/causeway/*/)
-	if [ "$(find "$folder" -name '0*' | wc -l)" -ne 11 ]; then
-		note "repair: $(find "$folder" -name '0*' | wc -l) files, not 11"
+	if [ "$(find "$folder" -type f -name '0*' | wc -l)" -ne 11 ]; then
+		note "repair: $(find "$folder" -type f -name '0*' | wc -l) files, not 11"
 	fi
 	victim=${folder}000004.tar.zst.age
 	bytes=$(($(sizes "$folder" -name '0*') - $(stat -c %s "$victim")))
@@ -254,7 +254,7 @@ case_repair() { # round
 		cold
 	}
 	pair repair "$1" causeway "\"\$causeway\" --home \"\$H/standby\" --quiet \
-		repair '$M'" dd "find '$folder' -name '0*' -print0 | sort -z |
+		repair '$M'" dd "find '$folder' -type f -name '0*' -print0 | sort -z |
 		xargs -0 -I{} dd if={} of=/dev/null bs=4M iflag=direct status=none"
 	[ -f "$victim" ] || "$causeway" --home "$H/standby" --quiet repair "$M"
 }

@@ -52,7 +52,7 @@ is_identical() {
 	    cmp "$work/got" "$work/list"
 }
 volumes() {
-	find "$medium" -name '0*' | wc -l
+	find "$medium" -type f -name '0*' | wc -l
 }
 # All volumes and shards are gone, and nothing else.
 is_consumed() {
@@ -136,7 +136,7 @@ check_status 4 "damage beyond parity is told" receive
 check "the rest is imported" jq -e '.wanted > 0 and .wanted < 20 and
 	.rebuilt == 0' "$work/out"
 check "what might be rebuilt with another copy is kept" \
-    [ "$(find "$seed" -name '000002.*.rs' | wc -l)" -eq 1 -a \
+    [ "$(find "$seed" -type f -name '000002.*.rs' | wc -l)" -eq 1 -a \
     "$(volumes)" -eq $# ]
 cp -a "$work/$one" "$seed/"
 check "and is" receive

@@ -1,0 +1,235 @@
+/*
+ * What was imported in a run before and is not there any more: a root whose
+ * disk is not mounted, or files that somebody removed.  What import.done says
+ * is true of the day it was written.
+ */
+#include "seed/import_impl.h"
+
+#include "base/buf.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* ---- roots that are empty ---- */
+
+struct beneath {
+	const char *root;
+	bool has_any;
+};
+
+/* Ends the walk at the first entry within the root. */
+static int
+find_beneath(
+    const char *path, const struct cw_entry *e, void *arg, struct cw_error *err)
+{
+	struct beneath *b = arg;
+	size_t len = strlen(b->root);
+
+	(void)e;
+	(void)err;
+	b->has_any = strncmp(path, b->root, len) == 0 && path[len] == '/';
+	return b->has_any ? 1 : 0;
+}
+
+/* Whether the catalog has anything that should be in a root. */
+static int
+has_entries(
+    struct import *im, const char *root, bool *has, struct cw_error *err)
+{
+	const struct cw_walk_query all = CW_WALK_ALL;
+	struct beneath b = {.root = root};
+
+	if (import_walk(im->catalog_path, &all, find_beneath, &b, err) < 0)
+		return -1;
+	*has = b.has_any;
+	return 0;
+}
+
+static size_t
+count_done(const struct import *im)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < im->volume_count; i++)
+		count += im->volumes[i].state == VOLUME_DONE;
+	return count;
+}
+
+/* The replica is whole by its notes, and its tree is gone: from the seed? */
+static int
+begin_anew(struct import *im, struct cw_error *err)
+{
+	uint64_t generation = cw_catalog_info(im->catalog)->generation;
+
+	if (generation != im->o->set->manifest.generation)
+		return cw_error_set(err, CW_ERR_REFUSED,
+		    "replica %s went on to generation %llu after this seed was "
+		    "imported, so its catalog is not the seed's any more: "
+		    "`causeway sync %s --check` fetches all of it; or take the "
+		    "store out of the configuration, remove %s, and receive "
+		    "the seed as for the first time",
+		    im->result->store, (unsigned long long)generation,
+		    im->result->store, im->store_dir);
+	return cw_catalog_note_set(
+	    im->catalog, CW_NOTE_IMPORT_STATE, "running", err);
+}
+
+int
+import_check_emptied(struct import *im, bool *is_ended, struct cw_error *err)
+{
+	size_t done = count_done(im);
+
+	if (!*is_ended && done == 0)
+		return 0;
+	for (size_t i = 0; i < im->root_count; i++) {
+		bool has = false;
+
+		if (!import_is_empty(im->roots[i].dirfd))
+			continue;
+		if (has_entries(im, im->roots[i].name, &has, err) < 0)
+			return -1;
+		if (!has)
+			continue;
+		if (!im->o->again)
+			return cw_error_set(err, CW_ERR_REFUSED,
+			    "%s is empty, though %s imported into it before: "
+			    "is its disk mounted? If what was there is gone "
+			    "for good, add --again, and it is imported once "
+			    "more",
+			    im->result->roots[i].path,
+			    *is_ended ? "all of this seed was"
+				      : "a part of this seed was");
+		if (*is_ended && begin_anew(im, err) < 0)
+			return -1;
+		*is_ended = false;
+	}
+	return 0;
+}
+
+int
+import_check_mounted(struct import *im, struct cw_error *err)
+{
+	for (size_t i = 0; i < im->root_count; i++) {
+		bool has = false;
+
+		if (!import_is_empty(im->roots[i].dirfd))
+			continue;
+		if (has_entries(im, im->roots[i].name, &has, err) < 0)
+			return -1;
+		if (has)
+			return cw_error_set(err, CW_ERR_REFUSED,
+			    "%s is empty, though replica %s has files there: "
+			    "is its disk mounted? If they are gone for good, "
+			    "`causeway sync %s --check` fetches them",
+			    im->result->roots[i].path, im->result->store,
+			    im->result->store);
+	}
+	return 0;
+}
+
+/* ---- files that are gone ---- */
+
+struct vanished {
+	struct import *im;
+	struct cw_place *place;
+	struct cw_error *err;
+	struct cw_buf lines; /* for import.done */
+};
+
+static void
+undo(struct vanished *x, uint32_t number)
+{
+	struct import_volume *v = import_find_volume(x->im, number);
+
+	if (v == NULL || v->state != VOLUME_DONE)
+		return;
+	cw_buf_printf(&x->lines, "%u -\n", v->number);
+	v->state = v->medium == NULL ? VOLUME_ABSENT : VOLUME_WAITING;
+}
+
+/* A file with another name may have another time; its size tells enough. */
+static int
+undo_file(
+    const char *path, const struct cw_entry *e, void *arg, struct cw_error *err)
+{
+	struct vanished *x = arg;
+	const struct import_volume *v = import_find_volume(x->im, e->volume);
+	struct stat st;
+	int ret;
+
+	if (v == NULL || v->state != VOLUME_DONE)
+		return 0;
+	ret = cw_place_stat(x->place, path, &st, err);
+	if (ret < 0)
+		return -1;
+	/* A byte too long: one in parts, of which some are still to come. */
+	if (ret == 0 && S_ISREG(st.st_mode) &&
+	    ((uint64_t)st.st_size == e->size ||
+		(uint64_t)st.st_size == e->size + 1))
+		return 0;
+	undo(x, e->volume);
+	return 0;
+}
+
+static int
+undo_part(void *arg, uint32_t part, uint32_t parts, uint32_t volume)
+{
+	(void)part;
+	(void)parts;
+	undo(arg, volume);
+	return 0;
+}
+
+/* One in parts: they may lie in several volumes. */
+static int
+undo_cut(void *arg, int64_t dir, const char *name, size_t len)
+{
+	struct vanished *x = arg;
+	struct cw_catalog *c = NULL;
+	const char *dir_path;
+	char *path = NULL;
+	struct stat st;
+	size_t dir_len;
+	int ret;
+
+	/* A connection of its own: the caller's statement is running. */
+	if (cw_catalog_open(x->im->catalog_path, CW_CATALOG_READ, &c, x->err) <
+	    0)
+		return -1;
+	ret = cw_catalog_dir_path(c, dir, &dir_path, &dir_len, x->err);
+	if (ret == 0) {
+		path = cw_asprintf(
+		    "%.*s/%.*s", (int)dir_len, dir_path, (int)len, name);
+		ret = cw_place_stat(x->place, path, &st, x->err);
+	}
+	if (ret == 1 || (ret == 0 && !S_ISREG(st.st_mode)))
+		ret = cw_catalog_parts(c, dir, name, len, undo_part, x, x->err);
+	free(path);
+	cw_catalog_close(c);
+	return ret < 0 ? -1 : 0;
+}
+
+int
+import_undo_vanished(
+    struct import *im, struct cw_place *place, struct cw_error *err)
+{
+	const struct cw_walk_query files = {
+	    .dir = CW_WALK_ALL_DIRS, .kind = 'f'};
+	struct vanished x = {
+	    .im = im, .place = place, .err = err, .lines = CW_BUF_INIT};
+	int ret;
+
+	if (count_done(im) == 0)
+		return 0;
+	cw_progress_start(im->o->progress, "comparing", 0, 0);
+	ret = import_walk(im->catalog_path, &files, undo_file, &x, err);
+	if (ret == 0)
+		ret = cw_catalog_each_cut(im->catalog, undo_cut, &x, err);
+	/* Before anything of them is placed again. */
+	if (ret == 0 && x.lines.len > 0)
+		ret = import_write_done(im, &x.lines, err);
+	cw_buf_free(&x.lines);
+	return ret;
+}
