@@ -235,7 +235,8 @@ use_mounted(const struct cw_device *d, const struct cw_mount_options *o,
 		    statvfs(d->mounts[i], &fs) < 0 ||
 		    (strcmp(d->type, "btrfs") != 0 && st.st_dev != d->number))
 			continue; /* gone, or something is mounted over it */
-		if (!o->is_readonly && (fs.f_flag & ST_RDONLY) != 0)
+		if (!o->is_readonly && !o->takes_readonly &&
+		    (fs.f_flag & ST_RDONLY) != 0)
 			return cw_error_set(err, CW_ERR_REFUSED,
 			    "%s is mounted read-only on %s; unmount it, or "
 			    "mount it for writing",

@@ -21,6 +21,7 @@
 
 struct cw_mount_options {
 	bool is_readonly;
+	bool takes_readonly; /* is it mounted read-only already, that will do */
 	const char *at; /* directory to mount on; NULL: CW_MOUNT_DIR/LABEL */
 };
 

@@ -314,7 +314,9 @@ custody(struct cw_cli *cli, const struct request *q, char *const *args,
 
 	/* A home tells who is paired; without one, everybody is unknown. */
 	if (cw_cli_trust(cli, NULL, &trust, &err) < 0 ||
-	    cw_media_dirs_begin(args, count, !q->is_adding, &dirs, &err) < 0 ||
+	    cw_media_dirs_begin(args, count,
+		q->is_adding ? CW_MEDIA_WRITE : CW_MEDIA_READ, &dirs,
+		&err) < 0 ||
 	    cw_set_open(dirs.dirs, dirs.count, q->seed, trust.signers,
 		trust.count, &set, &err) < 0 ||
 	    (q->is_adding && add_event(cli, set, q, &err) < 0))

@@ -4,6 +4,7 @@
 #include "cli/ask.h"
 #include "cli/output.h"
 #include "cli/progress_line.h"
+#include "media/device_probe.h"
 #include "media/prepare.h"
 
 #include <stdlib.h>
@@ -120,6 +121,29 @@ say_made(struct cw_cli *cli, const struct cw_prepare_options *o,
 	    made->label, made->label);
 }
 
+/* Two disks of one label: nobody could say which of them is meant. */
+static void
+warn_of_twins(struct cw_cli *cli, const struct cw_prepare *plan)
+{
+	const char *label = plan->options.label;
+	struct cw_devices *all;
+	int disk;
+
+	if (cw_devices_list("", &all, NULL) < 0)
+		return;
+	cw_devices_probe(all);
+	disk =
+	    cw_devices_by_number(all, plan->devices->list[plan->index].number);
+	for (size_t i = 0; i < all->count && disk >= 0; i++)
+		if (!cw_devices_is_on(all, (size_t)disk, i) &&
+		    strcmp(all->list[i].label, label) == 0)
+			cw_cli_warn(cli,
+			    "%s has the label \"%s\" too: give each disk one "
+			    "of its own, or LABEL=%s stands for neither",
+			    all->list[i].path, label, label);
+	cw_devices_free(all);
+}
+
 static int
 run(struct cw_cli *cli, struct cw_prepare *plan,
     const struct cw_prepare_options *o, bool has_yes, bool is_dry)
@@ -134,6 +158,7 @@ run(struct cw_cli *cli, struct cw_prepare *plan,
 	int ret = 0, status = 0;
 
 	say_losses(cli, words, is_dry, lost, lost_count);
+	warn_of_twins(cli, plan);
 	if (is_dry) {
 		if (cli->json)
 			status = cw_cli_emit(

@@ -153,7 +153,7 @@ close_media(struct cw_cli *cli, struct cw_shipment_options *o,
 
 	if (cw_cli_home(cli, CW_HOME_WRITE, &err) < 0 ||
 	    cw_cli_signing_key(cli, &secret, &err) < 0 ||
-	    cw_media_dirs_begin(args, count, false, &dirs, &err) < 0) {
+	    cw_media_dirs_begin(args, count, CW_MEDIA_WRITE, &dirs, &err) < 0) {
 		status = cw_cli_fail(cli, &err);
 		goto out;
 	}

@@ -300,8 +300,9 @@ run(struct cw_cli *cli, struct request *q, char *const *args, size_t count)
 	int status;
 
 	q->o.typed = (const char *const *)args;
-	if (cw_media_dirs_begin(args, count, !q->has_custody, &q->dirs, &err) <
-	    0)
+	if (cw_media_dirs_begin(args, count,
+		q->has_custody ? CW_MEDIA_NOTE : CW_MEDIA_READ, &q->dirs,
+		&err) < 0)
 		status = cw_cli_fail(cli, &err);
 	else
 		status = verify(cli, q);

@@ -18,10 +18,11 @@ undo(struct cw_media_dirs *dirs)
 }
 
 int
-cw_media_dirs_begin(char *const *args, size_t count, bool is_readonly,
+cw_media_dirs_begin(char *const *args, size_t count, enum cw_media_mode mode,
     struct cw_media_dirs *out, struct cw_error *err)
 {
-	const struct cw_mount_options o = {.is_readonly = is_readonly};
+	const struct cw_mount_options o = {.is_readonly = mode == CW_MEDIA_READ,
+	    .takes_readonly = mode == CW_MEDIA_NOTE};
 
 	out->dirs = cw_calloc(count + 1, sizeof(*out->dirs));
 	out->mounted = cw_calloc(count + 1, sizeof(struct cw_mounted *));

@@ -22,12 +22,20 @@ struct cw_media_dirs {
 		NULL, 0, NULL                                                  \
 	}
 
+/* What is to be done with them. */
+enum cw_media_mode {
+	CW_MEDIA_READ,
+	CW_MEDIA_NOTE, /* read, and the log of custody written if that can be:
+			  a medium that is mounted read-only will do */
+	CW_MEDIA_WRITE,
+};
+
 /*
  * Turns arguments into directories; those that are none of our names are
  * passed on as they are.  Failure leaves nothing mounted and *out empty.
  */
-int cw_media_dirs_begin(char *const *args, size_t count, bool is_readonly,
-    struct cw_media_dirs *out, struct cw_error *err);
+int cw_media_dirs_begin(char *const *args, size_t count,
+    enum cw_media_mode mode, struct cw_media_dirs *out, struct cw_error *err);
 /*
  * Unmounts what begin mounted (nothing of it may be open); a medium that is
  * still in use stays mounted, with a warning.  dirs is empty afterwards.

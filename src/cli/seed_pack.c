@@ -263,7 +263,7 @@ cw_cli_seed_pack(struct cw_cli *cli, struct cw_seed_request *q)
 	    .dirs = &dirs};
 	if ((q->has_ask && cw_medium_ask_begin(&ask, &err) < 0) ||
 	    cw_media_dirs_begin((char *const *)(uintptr_t)q->to, q->to_count,
-		false, &dirs, &err) < 0 ||
+		CW_MEDIA_WRITE, &dirs, &err) < 0 ||
 	    cw_cli_seed_place(cli->home, dirs.dirs, dirs.count, &err) < 0) {
 		status = cw_cli_fail_resumable(cli, &err);
 		goto out;

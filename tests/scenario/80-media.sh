@@ -268,8 +268,20 @@ check "the list shows it, with its medium" sh -c '
 	"$1" media list --look --json | jq -e "[.devices[].seeds[] | select(
 	    .medium == 1 and .media == 1)] | length == 1"' sh "$CAUSEWAY"
 check "verified by its label" site "$tmp/there" verify LABEL=disk-b
-check "received by its device" site "$tmp/there" receive "$a" --root \
-    "$tmp/replica"
+mkdir "$tmp/careful"
+mount -o ro "${a}p1" "$tmp/careful"
+check "verified by its label where it is mounted read-only" \
+    site "$tmp/there" verify LABEL=disk-b
+check "received so, too" site "$tmp/there" receive LABEL=disk-b --root \
+    "$tmp/careful-replica"
+check_status 7 "but not consumed" site "$tmp/there" receive LABEL=disk-b \
+    --root "$tmp/careful-replica" --consume --yes
+umount "$tmp/careful"
+check "received by its device" site "$tmp/there" receive "$a" --store two \
+    --root "$tmp/replica"
+check "a second disk of that label is warned of" sh -c '
+	"$1" media prepare "$2" --label disk-b --erase "$2" --dry-run 2>&1 |
+	    grep -q "has the label .disk-b. too"' sh "$CAUSEWAY" "$x"
 check "and nothing stays mounted" sh -c '! grep -q "^$1" /proc/mounts' sh "$a"
 
 # ---- killed ----
