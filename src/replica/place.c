@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/acl.h>
+#include <sys/statvfs.h>
 #include <sys/xattr.h>
 #include <unistd.h>
 
@@ -58,6 +59,18 @@ cw_place_free(struct cw_place *p)
 	cw_close(&p->dirfd);
 	free(p->dir);
 	free(p);
+}
+
+bool
+cw_place_is_writable(const struct cw_place *p)
+{
+	struct statvfs vfs;
+
+	for (size_t i = 0; i < p->root_count; i++)
+		if (fstatvfs(p->roots[i].dirfd, &vfs) < 0 ||
+		    (vfs.f_flag & ST_RDONLY) != 0)
+			return false;
+	return true;
 }
 
 uint64_t

@@ -89,6 +89,12 @@ void cw_place_forget(struct cw_place *p);
 /* Syncs the filesystems of all roots. */
 int cw_place_sync(struct cw_place *p, struct cw_error *err);
 
+/*
+ * Whether the filesystems of all roots still take anything: one that failed
+ * is read-only from then on, or answers nothing at all.
+ */
+bool cw_place_is_writable(const struct cw_place *p);
+
 /* Owners that have no name here: their numbers were taken as they are. */
 uint64_t cw_place_unmapped(const struct cw_place *p);
 

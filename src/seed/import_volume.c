@@ -118,9 +118,10 @@ importer_tell(struct cw_importer *w, const char *path, const char *why)
 
 /* Faults of this machine end the import; those of the medium do not. */
 static bool
-is_ours(const struct cw_error *err)
+is_ours(const struct cw_importer *w, const struct cw_error *err)
 {
-	return err->code == CW_ERR_NOSPACE || err->code == CW_ERR_INTERRUPTED;
+	return err->code == CW_ERR_NOSPACE || err->code == CW_ERR_INTERRUPTED ||
+	       w->is_root_lost;
 }
 
 int
@@ -253,7 +254,10 @@ int
 importer_place_failed(
     struct cw_importer *w, const char *path, struct cw_error *err)
 {
-	if (is_ours(err) || err->code == CW_ERR_DAMAGED)
+	/* Else all that is left of the media would be read for nothing. */
+	if (err->code == CW_ERR_IO && !cw_place_is_writable(w->place))
+		w->is_root_lost = true;
+	if (is_ours(w, err) || err->code == CW_ERR_DAMAGED)
 		return -1;
 	importer_tell(w, path, err->message);
 	return 0;
@@ -504,12 +508,12 @@ cw_importer_run(struct cw_importer *w, int fd, uint32_t number,
 	importer_forget_orphans(w);
 	cw_name_set_reset(&w->names);
 	ret = importer_read_members(w, max_tar, take, err);
-	if (ret < 0 && !is_ours(err) && drain(w) < 0 && cw_stop_requested())
+	if (ret < 0 && !is_ours(w, err) && drain(w) < 0 && cw_stop_requested())
 		ret = cw_stop_check(err);
 	cw_sha256_final(w->file, digest);
 	if (ret == 0 && w->orphan_count > 0)
 		ret = importer_adopt_orphans(w, max_tar, err);
-	if (ret < 0 && is_ours(err))
+	if (ret < 0 && is_ours(w, err))
 		return cw_error_context(err, "%s", name);
 	if (ret < 0)
 		importer_tell(w, NULL, err->message);

@@ -40,6 +40,7 @@ struct cw_importer {
 	uint32_t number;
 	const char *name;
 	bool is_bad, is_unreadable;
+	bool is_root_lost; /* nothing can be placed any more */
 	struct cw_buf path;
 	struct orphan *orphans;
 	size_t orphan_count;

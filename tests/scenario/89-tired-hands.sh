@@ -89,6 +89,19 @@ check "the first one is asked for once more" \
 check "and brings them again" receive m1 m3
 check "the tree is identical" is_identical
 
+# Its filesystem failed, and is read-only from then on.
+fresh
+receive m1
+if mount --bind "$dst" "$dst" 2>/dev/null &&
+    mount -o remount,ro,bind "$dst"; then
+	check_status 1 "a root that went read-only ends it" receive m2 m3
+	check "at the first volume, not after all of them" \
+	    says "^0.*Read-only"
+	umount "$dst"
+	check "mended, it goes on" receive m2 m3
+	check "the tree is identical" is_identical
+fi
+
 # ---- a copy that was cut short
 
 cp -a m1 half
