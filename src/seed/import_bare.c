@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "formats/volume/volume.h"
 #include "replica/place.h"
+#include "seed/import_impl.h"
 #include "seed/import_trust.h"
 #include "seed/member_name.h"
 #include "store/scan.h"
@@ -68,7 +69,7 @@ open_root(struct bare *b, const char *name, size_t len, struct cw_error *err)
 	const struct cw_import_options *o = b->o;
 	const char *path = NULL;
 	char *own = cw_asprintf("%.*s", (int)len, name), *real = NULL;
-	int ret = -1;
+	int fd = -1, ret = -1;
 
 	for (size_t i = 0; i < o->root_count && path == NULL; i++)
 		if (o->roots[i].name != NULL
@@ -84,15 +85,28 @@ open_root(struct bare *b, const char *name, size_t len, struct cw_error *err)
 		cw_error_errno(err, "cannot make the root %s", path);
 		goto out;
 	}
-	if (rmdir(path) < 0 || mkdir(path, 0700) < 0) {
+	real = realpath(path, NULL);
+	fd = cw_open_dir(path, err);
+	if (fd < 0 || real == NULL)
+		goto out;
+	/* It may be a mount point, with lost+found. */
+	if (!import_is_empty(fd)) {
 		cw_error_set(err, CW_ERR_REFUSED,
-		    "%s is not empty: receive into an empty directory", path);
+		    "%s is not empty: --without-catalog begins in an empty "
+		    "directory, also after an interruption",
+		    path);
 		goto out;
 	}
-	real = realpath(path, NULL);
-	b->roots[b->root_count].dirfd = cw_open_dir(path, err);
-	if (b->roots[b->root_count].dirfd < 0 || real == NULL)
-		goto out;
+	for (size_t i = 0; i < b->root_count; i++)
+		if (strcmp(b->result->roots[i].path, real) == 0) {
+			cw_error_set(err, CW_ERR_USAGE,
+			    "%s was given for two roots: each has a directory "
+			    "of its own",
+			    real);
+			goto out;
+		}
+	b->roots[b->root_count].dirfd = fd;
+	fd = -1;
 	b->roots[b->root_count].name = own;
 	b->result->roots[b->root_count].name = own;
 	b->result->roots[b->root_count].path = real;
@@ -101,6 +115,7 @@ open_root(struct bare *b, const char *name, size_t len, struct cw_error *err)
 	b->place = cw_place_new(b->roots, b->root_count);
 	return 0;
 out:
+	cw_close(&fd);
 	free(own);
 	free(real);
 	return ret;

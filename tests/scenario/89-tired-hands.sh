@@ -102,6 +102,21 @@ if mount --bind "$dst" "$dst" 2>/dev/null &&
 	check "the tree is identical" is_identical
 fi
 
+# A root is often a filesystem of its own.
+fresh
+mkdir "$dst"
+if mount -t tmpfs -o size=64m,mode=700 causeway-test "$dst" 2>/dev/null; then
+	mkdir "$dst/lost+found"
+	check "without the catalog it goes to a mount point" receive one \
+	    --without-catalog --store mail
+	rmdir "$dst/lost+found"
+	check "all of it" diff -r --no-dereference "$src" "$dst"
+	rm -r "$b" && cp -a "$work/b.new" "$b"
+	check_status 7 "not beside what is there" receive one \
+	    --without-catalog --store mail
+	umount "$dst"
+fi
+
 # ---- a copy that was cut short
 
 cp -a m1 half
