@@ -66,12 +66,12 @@ begin_anew(struct import *im, struct cw_error *err)
 	if (generation != im->o->set->manifest.generation)
 		return cw_error_set(err, CW_ERR_REFUSED,
 		    "replica %s went on to generation %llu after this seed was "
-		    "imported, so its catalog is not the seed's any more: "
-		    "`causeway sync %s --check` fetches all of it; or take the "
-		    "store out of the configuration, remove %s, and receive "
-		    "the seed as for the first time",
+		    "imported, so its catalog is not the seed's any more: take "
+		    "the store out of the configuration, remove %s, and "
+		    "receive the seed as for the first time; `causeway sync` "
+		    "then brings the rest",
 		    im->result->store, (unsigned long long)generation,
-		    im->result->store, im->store_dir);
+		    im->store_dir);
 	return cw_catalog_note_set(
 	    im->catalog, CW_NOTE_IMPORT_STATE, "running", err);
 }
@@ -122,9 +122,10 @@ import_check_mounted(struct import *im, struct cw_error *err)
 			return cw_error_set(err, CW_ERR_REFUSED,
 			    "%s is empty, though replica %s has files there: "
 			    "is its disk mounted? If they are gone for good, "
-			    "`causeway sync %s --check` fetches them",
+			    "take the store out of the configuration, remove "
+			    "%s, and receive a full seed",
 			    im->result->roots[i].path, im->result->store,
-			    im->result->store);
+			    im->store_dir);
 	}
 	return 0;
 }
