@@ -204,9 +204,8 @@ dirs_with(const struct cw_folders *all, size_t dir_count, const char *id)
 	return found;
 }
 
-/* A list of the seeds found, with the times their manifests claim. */
-static void
-list_seeds(const struct cw_folders *all, struct cw_buf *text)
+void
+cw_folders_list(const struct cw_folders *all, struct cw_buf *text)
 {
 	for (size_t i = 0; i < all->count && i < LISTED_MAX; i++) {
 		struct cw_manifest m = CW_MANIFEST_INIT;
@@ -226,7 +225,7 @@ is_ambiguous(
 {
 	struct cw_buf text = CW_BUF_INIT;
 
-	list_seeds(all, &text);
+	cw_folders_list(all, &text);
 	cw_error_set(err, CW_ERR_USAGE, "%s: say which one with --seed: %s",
 	    why, cw_buf_string(&text));
 	cw_buf_free(&text);

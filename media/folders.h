@@ -6,6 +6,7 @@
 #ifndef CW_MEDIA_FOLDERS_H
 #define CW_MEDIA_FOLDERS_H
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "media/set.h"
 
@@ -42,6 +43,9 @@ int cw_folders_search(struct cw_folders *all, size_t dir, const char *given,
  */
 int cw_folders_choose(const struct cw_folders *all, size_t dir_count,
     char id[CW_SEED_ID_TEXT], struct cw_error *err);
+
+/* Appends what was found for people, with the times that manifests claim. */
+void cw_folders_list(const struct cw_folders *all, struct cw_buf *text);
 
 /* Closes and frees; all is empty and usable again. */
 void cw_folders_free(struct cw_folders *all);

@@ -343,8 +343,14 @@ find_seed(struct cw_set *set, const char *const *dirs, size_t dir_count,
 	    set->seed_text, CW_SEED_ID_TEXT - 1, set->seed_id, CW_SEED_ID_SIZE);
 	take_folders(set, &all);
 	if (set->count == 0) {
+		struct cw_buf others = CW_BUF_INIT;
+
+		cw_folders_list(&all, &others);
 		cw_error_set(err, CW_ERR_MISSING,
-		    "seed %s is not in the directories given", set->seed_text);
+		    "seed %s is not in the directories given; what is there: "
+		    "%s",
+		    set->seed_text, cw_buf_string(&others));
+		cw_buf_free(&others);
 		goto out;
 	}
 	ret = 0;

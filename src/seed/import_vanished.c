@@ -137,6 +137,12 @@ struct vanished {
 	struct cw_place *place;
 	struct cw_error *err;
 	struct cw_buf lines; /* for import.done */
+
+	/* The names of one file that are looked at. */
+	int64_t group;
+	uint8_t digest[CW_DIGEST_SIZE];
+	bool has_name;	       /* one of them is there */
+	struct cw_buf lacking; /* volumes of the others, uint32_t each */
 };
 
 static void
@@ -150,28 +156,81 @@ undo(struct vanished *x, uint32_t number)
 	v->state = v->medium == NULL ? VOLUME_ABSENT : VOLUME_WAITING;
 }
 
-/* A file with another name may have another time; its size tells enough. */
+/* Whether a file of a volume that is done is there: 1, 0, -1. */
 static int
-undo_file(
+is_there(struct vanished *x, const char *path, const struct cw_entry *e,
+    struct cw_error *err)
+{
+	struct stat st;
+	int ret = cw_place_stat(x->place, path, &st, err);
+
+	if (ret != 0)
+		return ret < 0 ? -1 : 0;
+	/*
+	 * One with another name may have another time; its size tells enough.
+	 * A byte too long: one in parts, of which some are still to come.
+	 */
+	return S_ISREG(st.st_mode) && ((uint64_t)st.st_size == e->size ||
+					  (uint64_t)st.st_size == e->size + 1);
+}
+
+static bool
+is_done(const struct vanished *x, uint32_t number)
+{
+	const struct import_volume *v = import_find_volume(x->im, number);
+
+	return v != NULL && v->state == VOLUME_DONE;
+}
+
+static int
+undo_single(
     const char *path, const struct cw_entry *e, void *arg, struct cw_error *err)
 {
 	struct vanished *x = arg;
-	const struct import_volume *v = import_find_volume(x->im, e->volume);
-	struct stat st;
 	int ret;
 
-	if (v == NULL || v->state != VOLUME_DONE)
+	if (e->linkgroup != 0 || !is_done(x, e->volume))
 		return 0;
-	ret = cw_place_stat(x->place, path, &st, err);
-	if (ret < 0)
-		return -1;
-	/* A byte too long: one in parts, of which some are still to come. */
-	if (ret == 0 && S_ISREG(st.st_mode) &&
-	    ((uint64_t)st.st_size == e->size ||
-		(uint64_t)st.st_size == e->size + 1))
+	ret = is_there(x, path, e, err);
+	if (ret == 0)
+		undo(x, e->volume);
+	return ret < 0 ? -1 : 0;
+}
+
+/* Where one name of a file is left, the others are linked to it in the end. */
+static void
+end_group(struct vanished *x)
+{
+	for (size_t at = 0; at < x->lacking.len && !x->has_name;
+	     at += sizeof(uint32_t)) {
+		uint32_t number;
+
+		memcpy(&number, x->lacking.data + at, sizeof(number));
+		undo(x, number);
+	}
+	cw_buf_reset(&x->lacking);
+	x->has_name = false;
+}
+
+static int
+undo_linked(
+    const char *path, const struct cw_entry *e, void *arg, struct cw_error *err)
+{
+	struct vanished *x = arg;
+	int ret;
+
+	if (x->group != e->linkgroup ||
+	    memcmp(x->digest, e->digest, sizeof(x->digest)) != 0)
+		end_group(x);
+	x->group = e->linkgroup;
+	memcpy(x->digest, e->digest, sizeof(x->digest));
+	if (!is_done(x, e->volume))
 		return 0;
-	undo(x, e->volume);
-	return 0;
+	ret = is_there(x, path, e, err);
+	if (ret == 0)
+		cw_buf_append(&x->lacking, &e->volume, sizeof(e->volume));
+	x->has_name = x->has_name || ret == 1;
+	return ret < 0 ? -1 : 0;
 }
 
 static int
@@ -218,19 +277,29 @@ import_undo_vanished(
 {
 	const struct cw_walk_query files = {
 	    .dir = CW_WALK_ALL_DIRS, .kind = 'f'};
-	struct vanished x = {
-	    .im = im, .place = place, .err = err, .lines = CW_BUF_INIT};
+	const struct cw_walk_query links = {
+	    .dir = CW_WALK_ALL_DIRS, .kind = 'f', .by_links = true};
+	struct vanished x = {.im = im,
+	    .place = place,
+	    .err = err,
+	    .lines = CW_BUF_INIT,
+	    .lacking = CW_BUF_INIT};
 	int ret;
 
 	if (count_done(im) == 0)
 		return 0;
 	cw_progress_start(im->o->progress, "comparing", 0, 0);
-	ret = import_walk(im->catalog_path, &files, undo_file, &x, err);
+	ret = import_walk(im->catalog_path, &files, undo_single, &x, err);
+	if (ret == 0)
+		ret =
+		    import_walk(im->catalog_path, &links, undo_linked, &x, err);
+	end_group(&x);
 	if (ret == 0)
 		ret = cw_catalog_each_cut(im->catalog, undo_cut, &x, err);
 	/* Before anything of them is placed again. */
 	if (ret == 0 && x.lines.len > 0)
 		ret = import_write_done(im, &x.lines, err);
 	cw_buf_free(&x.lines);
+	cw_buf_free(&x.lacking);
 	return ret;
 }
