@@ -348,17 +348,16 @@ read_volumes(struct bare *b, struct cw_error *err)
 
 	for (size_t i = 0; i < m->file_count; i++) {
 		const struct cw_manifest_file *f = &m->files[i];
-		const struct cw_set_medium *medium;
 		size_t len = strlen(f->name);
 		int ret;
 
 		if (len != 6 + suffix ||
 		    strcmp(f->name + 6, CW_SET_VOLUME) != 0)
 			continue;
-		medium = cw_set_find(set, f->medium);
-		b->fd = medium == NULL
-			    ? -1
-			    : cw_import_open_listed(medium, f->name, f, err);
+		for (size_t k = 0; k < set->count && b->fd < 0; k++)
+			if (set->media[k].number == f->medium)
+				b->fd = cw_import_open_listed(
+				    &set->media[k], f->name, f, err);
 		if (cw_stop_requested())
 			return cw_stop_check(err);
 		if (b->fd < 0) {

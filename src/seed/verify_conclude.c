@@ -152,6 +152,7 @@ static void
 say_absent(const struct cw_verify_result *r, const struct cw_set *set,
     struct cw_buf *text)
 {
+	cw_buf_text(text, r->absent_count == 1 ? "medium " : "media ");
 	for (size_t i = 0; i < r->absent_count && i < NAMED_MAX; i++) {
 		cw_buf_text(text, i == 0 ? "" : ", ");
 		name_medium(r, set, r->absent[i], text);
@@ -230,9 +231,9 @@ conclude_damaged(struct cw_verify_result *r, const struct cw_set *set)
 		cw_buf_text(&text, ". No mail and no volume is touched by it");
 	if (r->is_final && r->absent_count > 0) {
 		cw_buf_printf(&text,
-		    "%snot all of the seed is here: also give the directory "
-		    "of medium ",
-		    text.len == 0 ? "" : ". And ");
+		    "%snot all of the seed is here: also give the %s of ",
+		    text.len == 0 ? "" : ". And ",
+		    r->absent_count == 1 ? "directory" : "directories");
 		say_absent(r, set, &text);
 	}
 	cw_error_set(&r->error,
@@ -251,8 +252,7 @@ conclude_repairable(struct cw_verify_result *r, const struct cw_set *set,
 	find(r, CW_VERIFY_REPAIRABLE, &f);
 	say_found(r, set, &f, CW_VERIFY_REPAIRABLE, &text);
 	if (r->is_final && r->absent_count > 0) {
-		cw_buf_printf(
-		    &text, "%snot here: medium ", text.len == 0 ? "" : "; ");
+		cw_buf_printf(&text, "%snot here: ", text.len == 0 ? "" : "; ");
 		say_absent(r, set, &text);
 	}
 	if (text.len == 0) /* a fault that is told nowhere else */
