@@ -338,41 +338,61 @@ read_volume(
 	return -1;
 }
 
-/* Volumes in order of their numbers, which is that of the manifest. */
+/* From whichever medium has it as it was signed; -1 in b->fd: none. */
+static void
+open_volume(struct bare *b, const struct cw_manifest_file *f)
+{
+	const struct cw_set *set = b->o->set;
+
+	for (size_t i = 0; i < set->count && b->fd < 0 && !cw_stop_requested();
+	     i++)
+		if (set->media[i].number == f->medium)
+			b->fd = cw_import_open_listed(
+			    &set->media[i], f->name, f, NULL);
+}
+
+static int
+compare_names(const void *left, const void *right)
+{
+	const struct cw_manifest_file *const *a = left, *const *b = right;
+
+	return strcmp((*a)->name, (*b)->name);
+}
+
+/*
+ * Volumes in order of their numbers, on whichever media they are: a part of a
+ * file follows the one before, and what was packed later is the newer one.
+ */
 static int
 read_volumes(struct bare *b, struct cw_error *err)
 {
-	const struct cw_set *set = b->o->set;
-	const struct cw_manifest *m = &set->manifest;
-	size_t suffix = strlen(CW_SET_VOLUME);
+	const struct cw_manifest *m = &b->o->set->manifest;
+	const struct cw_manifest_file **all =
+	    cw_calloc(m->file_count + 1, sizeof(*all));
+	size_t suffix = strlen(CW_SET_VOLUME), count = 0;
+	int ret = 0;
 
-	for (size_t i = 0; i < m->file_count; i++) {
-		const struct cw_manifest_file *f = &m->files[i];
-		size_t len = strlen(f->name);
-		int ret;
-
-		if (len != 6 + suffix ||
-		    strcmp(f->name + 6, CW_SET_VOLUME) != 0)
-			continue;
-		for (size_t k = 0; k < set->count && b->fd < 0; k++)
-			if (set->media[k].number == f->medium)
-				b->fd = cw_import_open_listed(
-				    &set->media[k], f->name, f, err);
-		if (cw_stop_requested())
-			return cw_stop_check(err);
-		if (b->fd < 0) {
-			fault(b, f->name, NULL,
+	for (size_t i = 0; i < m->file_count; i++)
+		if (strlen(m->files[i].name) == 6 + suffix &&
+		    strcmp(m->files[i].name + 6, CW_SET_VOLUME) == 0)
+			all[count++] = &m->files[i];
+	qsort(all, count, sizeof(*all), compare_names);
+	for (size_t i = 0; i < count && ret == 0; i++) {
+		open_volume(b, all[i]);
+		ret = cw_stop_check(err);
+		if (ret == 0 && b->fd < 0) {
+			fault(b, all[i]->name, NULL,
 			    "it is not there, or not what was signed: left "
 			    "out");
 			continue;
 		}
-		ret = read_volume(b, f->name, f->size, err);
+		if (ret == 0)
+			ret = read_volume(b, all[i]->name, all[i]->size, err);
 		cw_close(&b->fd);
-		if (ret < 0)
-			return -1;
-		b->result->volumes++;
+		b->result->volumes += ret == 0;
 	}
-	return 0;
+	free(all);
+	return ret;
 }
 
 static int

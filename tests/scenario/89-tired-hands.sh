@@ -102,6 +102,12 @@ if mount --bind "$dst" "$dst" 2>/dev/null &&
 	check "the tree is identical" is_identical
 fi
 
+# Parts of a file lie on all of the media.
+fresh
+check "without the catalog a file in parts over media is whole" \
+    receive m1 m2 m3 --without-catalog --store mail
+check "and all others are" diff -r --no-dereference "$src" "$dst"
+
 # A root is often a filesystem of its own.
 fresh
 mkdir "$dst"
