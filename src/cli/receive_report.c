@@ -227,8 +227,9 @@ explain(const struct cw_set *set, const struct cw_import_result *r,
 		    r->store);
 	else if (r->wanted == 0)
 		cw_error_set(err, CW_ERR_DAMAGED,
-		    "all files have arrived, but not all of the seed is as it "
-		    "was signed (%s)",
+		    "all files have arrived, but not without faults (%s): run "
+		    "the same command again; what it says then is wrong with "
+		    "the seed, and no mail lacks",
 		    faults);
 	else
 		cw_error_set(err, CW_ERR_DAMAGED,

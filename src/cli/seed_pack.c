@@ -163,13 +163,19 @@ say(struct cw_cli *cli, const struct cw_seed_request *q,
 }
 
 static int
-finish(struct cw_cli *cli, const struct cw_seed_request *q,
+finish(struct cw_cli *cli, const struct cw_seed_request *q, size_t roots,
     const struct cw_pack_result *r, double seconds)
 {
 	struct cw_error err = CW_ERROR_INIT;
 
 	if (!cli->json)
 		say(cli, q, r, seconds);
+	/* Of a store that is new nobody knows that it held more. */
+	if (r->base == 0 && r->entries <= roots)
+		cw_cli_warn(cli,
+		    "store %s holds nothing, and so does the seed: is its disk "
+		    "mounted?",
+		    q->store);
 	if (r->unreadable > 0) {
 		cw_error_set(&err, CW_ERR_MISSING,
 		    "%" PRIu64 " files are not in the seed, all others are. "
@@ -240,11 +246,11 @@ cw_cli_seed_pack(struct cw_cli *cli, struct cw_seed_request *q)
 		return cw_cli_fail_resumable(cli, &err);
 	if (cw_home_require_active(cli->home, store,
 		"seeds are packed where it is active", &err) < 0)
-		return cw_cli_fail(cli, &err);
+		return cw_cli_fail_resumable(cli, &err);
 	if (q->since_acked && cw_cli_seed_since(cli, store,
 				  q->acked_by != NULL ? q->acked_by : q->site,
 				  &q->since, &err) < 0)
-		return cw_cli_fail(cli, &err);
+		return cw_cli_fail_resumable(cli, &err);
 	memcpy(site.point, peer->card.age_point, 32);
 	cw_cli_seed_recipient(q, &site, true);
 	roots = scan_roots(store);
@@ -306,7 +312,7 @@ cw_cli_seed_pack(struct cw_cli *cli, struct cw_seed_request *q)
 	if (ret < 0)
 		status = cw_cli_fail_resumable(cli, &err);
 	else
-		status = finish(cli, q, &result,
+		status = finish(cli, q, store->root_count, &result,
 		    (double)(to.tv_sec - from.tv_sec) +
 			(double)(to.tv_nsec - from.tv_nsec) / 1e9);
 out:

@@ -229,6 +229,8 @@ builder_fail_volume(
 	if (cw_build_lose_volume(b->build, number, err) < 0)
 		return -1;
 	give_number(b->build, number); /* it never got its name */
+	/* What was in it waits: this pass is not the last one. */
+	atomic_fetch_add(&b->build->moved, 1);
 	return 0;
 }
 

@@ -12,13 +12,26 @@
 
 #define FIRST_LINE LEDGER_FIRST_LINE
 
+/*
+ * After a failure the last line may be torn, or there and not durable: another
+ * behind it would make the ledger one that cannot be read.  So nothing follows;
+ * who opens it again cuts it.
+ */
 static int
 append(struct cw_ledger *l, const struct cw_buf *line, struct cw_error *err)
 {
-	if (cw_write_all(l->fd, line->data, line->len, err) < 0 ||
-	    cw_sync(l->fd, err) < 0)
-		return cw_error_context(err, "the seed's ledger");
-	return 0;
+	struct cw_error why = CW_ERROR_INIT;
+
+	if (l->broken.code == CW_OK) {
+		if (cw_write_all(l->fd, line->data, line->len, &why) == 0 &&
+		    cw_sync(l->fd, &why) == 0)
+			return 0;
+		cw_error_context(&why, "the seed's ledger");
+		l->broken = why;
+	}
+	if (err != NULL)
+		*err = l->broken;
+	return -1;
 }
 
 int

@@ -77,6 +77,7 @@ struct cw_ledger {
 	uint32_t last_revision; /* of manifests that were signed; 0: none */
 	uint32_t last_medium;	/* the highest number that was given */
 	int fd;			/* for appending; -1 */
+	struct cw_error broken; /* a line failed: none is added any more */
 	pthread_mutex_t lock;	/* ours */
 };
 
@@ -93,7 +94,8 @@ int cw_ledger_open(int dirfd, struct cw_ledger *l, struct cw_error *err);
 int cw_ledger_read(int dirfd, struct cw_ledger *l, struct cw_error *err);
 
 /*
- * Each is durable when it returns.  Threads may add at the same time; who
+ * Each is durable when it returns; once one failed, all do: run again, the
+ * ledger is read and cut.  Threads may add at the same time; who
  * looks at the arrays sees to it that nobody adds meanwhile.
  */
 int cw_ledger_add_volume(struct cw_ledger *l,

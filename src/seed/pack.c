@@ -30,6 +30,12 @@
  * generation's.
  */
 #define CLOSING_SMALL 256u
+/*
+ * A store of which less than this share is left, or no entry at all, while it
+ * is packed or since it was last looked at, is most likely one whose disk went
+ * away: that must not become a seed.
+ */
+#define LEFT_SHARE 10u
 /* From this pass on, files that never hold still are packed as they are. */
 #define PASS_MOVING 4u
 /* From this pass on, what is not found again is believed to be gone. */
@@ -48,6 +54,7 @@ struct pack {
 	struct cw_builder *builders[CW_BUILDERS_MAX];
 	struct cw_source_root *roots;
 	struct cw_missing *missing;
+	uint64_t most_entries; /* that this run saw in the store */
 };
 
 /* ---- the beginning: which seed, which media ---- */
@@ -386,13 +393,47 @@ drain(struct pack *p, bool at_end, bool *has_lost, struct cw_error *err)
 static int
 close_last(struct pack *p, bool *has_lost, struct cw_error *err)
 {
+	uint64_t moved = p->build.moved;
+	bool is_dropped;
+
 	for (unsigned i = 0; i < p->builder_count; i++)
 		if (cw_builder_close_volume(p->builders[i], true, err) < 0)
 			return -1;
-	if (drain(p, true, has_lost, err) == 0)
+	/* Its medium failed before the volume could be handed over. */
+	is_dropped = p->build.moved != moved;
+	if (drain(p, true, has_lost, err) == 0) {
+		*has_lost = *has_lost || is_dropped;
 		return 0;
+	}
 	/* cw_finish completes the others, and says what is to be done. */
 	return cw_pack_media_has_failed(&p->media) ? 0 : -1;
+}
+
+/* As many entries must be left; the roots themselves are entries, too. */
+static uint64_t
+least_entries(const struct pack *p)
+{
+	uint64_t known = cw_catalog_info(p->o->catalog)->entries;
+	uint64_t roots = p->o->root_count;
+
+	if (known < p->most_entries)
+		known = p->most_entries;
+	if (known <= roots)
+		return 0;
+	return known / LEFT_SHARE > roots ? known / LEFT_SHARE : roots + 1;
+}
+
+/* A store that is empty all of a sudden: what the operator can do. */
+static int
+explain_scan(struct cw_error *err)
+{
+	size_t len = strlen(err->message);
+
+	if (err->code == CW_ERR_REFUSED)
+		(void)snprintf(err->message + len, sizeof(err->message) - len,
+		    "  Mount it and run the same command again; if it is right "
+		    "so: `causeway scan STORE --accept-empty` first");
+	return -1;
 }
 
 static int
@@ -404,6 +445,7 @@ scan(struct pack *p, struct cw_error *err)
 		p->o->since == 0 ? CW_SCAN_NO_CONTENTS : CW_SCAN_CONTENTS,
 	    .excludes = p->o->excludes,
 	    .exclude_count = p->o->exclude_count,
+	    .least_entries = least_entries(p),
 	    .progress = p->o->progress,
 	};
 	struct cw_scan_result result;
@@ -413,8 +455,12 @@ scan(struct pack *p, struct cw_error *err)
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	p->build.scan_began_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	cw_progress_start(p->o->progress, "scanning", 0, 0);
-	return cw_scan(p->o->catalog, p->o->roots, p->o->root_count, &options,
-	    &result, err);
+	if (cw_scan(p->o->catalog, p->o->roots, p->o->root_count, &options,
+		&result, err) < 0)
+		return explain_scan(err);
+	if (p->most_entries < cw_catalog_info(p->o->catalog)->entries)
+		p->most_entries = cw_catalog_info(p->o->catalog)->entries;
+	return 0;
 }
 
 /*
@@ -486,6 +532,27 @@ find_missing(struct pack *p, unsigned pass, struct cw_error *err)
 }
 
 /*
+ * What no pass would pack is an error of ours, and must not go unnoticed: all
+ * that is in no volume is either what could not be read, or waits.
+ */
+static int
+check_packed(
+    struct pack *p, uint64_t packed, bool *is_whole, struct cw_error *err)
+{
+	uint64_t entries, bytes;
+
+	if (cw_increment_unpacked(p->o, &p->ledger, &entries, &bytes, err) < 0)
+		return -1;
+	*is_whole = entries <= p->result->unreadable;
+	if (*is_whole || packed > 0)
+		return 0;
+	return cw_error_set(err, CW_ERR_FAILED,
+	    "%llu entries are in no volume though nothing speaks against it: "
+	    "run `causeway scan STORE --full`, then the same command again",
+	    (unsigned long long)entries);
+}
+
+/*
  * Packs what waits, over and over, until a pass finds little, or as much as
  * the one before, and loses nothing.
  */
@@ -533,7 +600,11 @@ run_passes(struct pack *p, struct cw_error *err)
 		if (close_last(p, &has_lost, err) < 0 ||
 		    cw_increment_end_pass(p->o, &p->ledger, &is_whole, err) < 0)
 			return -1;
-		if (!has_lost && is_whole)
+		if (has_lost || !is_whole)
+			continue;
+		if (check_packed(p, packed, &is_whole, err) < 0)
+			return -1;
+		if (is_whole)
 			return 0;
 	}
 	return cw_error_set(err, CW_ERR_REFUSED,

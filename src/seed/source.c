@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/text.h"
+#include "store/scan_list.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -127,9 +128,8 @@ cw_source_open(struct cw_source *s, const struct cw_entry *e, int *fd,
 	/* O_NONBLOCK: a fifo put in its place must not hold us. */
 	*fd = openat(s->dirfd, e->name,
 	    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (*fd < 0 &&
-	    (errno == ENOENT || errno == ELOOP || errno == ENXIO ||
-		errno == ENOTDIR || errno == ESTALE))
+	if (*fd < 0 && (errno == ENOENT || errno == ELOOP || errno == ENXIO ||
+			   errno == ENOTDIR || errno == ESTALE))
 		return 1;
 	if (*fd < 0 || fstat(*fd, st) < 0) {
 		cw_error_errno(err, "cannot read");
@@ -160,13 +160,13 @@ cw_source_is_packed(struct cw_source *s, const char *path,
 	if (ret < 0)
 		return -1;
 	return ret == 0 && e.kind == CW_KIND_FILE && e.ino == st->st_ino &&
-	    e.volume != 0;
+	       e.volume != 0;
 }
 
 static int64_t
 nanoseconds(struct timespec t)
 {
-	return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+	return list_time_ns(t.tv_sec, (uint32_t)t.tv_nsec);
 }
 
 void
@@ -183,8 +183,8 @@ bool
 cw_source_is_same(const struct cw_entry *e, const struct stat *st)
 {
 	return e->size == (uint64_t)st->st_size && e->ino == st->st_ino &&
-	    e->mtime_ns == nanoseconds(st->st_mtim) &&
-	    e->ctime_ns == nanoseconds(st->st_ctim);
+	       e->mtime_ns == nanoseconds(st->st_mtim) &&
+	       e->ctime_ns == nanoseconds(st->st_ctim);
 }
 
 int
@@ -214,8 +214,8 @@ cw_source_ranges(int fd, uint64_t size, struct cw_range **ranges, size_t *count,
 			goto out;
 		}
 		if (*count % 64 == 0)
-			*ranges = cw_reallocarray(*ranges, *count + 64,
-			    sizeof(**ranges));
+			*ranges = cw_reallocarray(
+			    *ranges, *count + 64, sizeof(**ranges));
 		(*ranges)[*count].offset = (uint64_t)data;
 		(*ranges)[*count].len = (uint64_t)(hole - data);
 		(*count)++;

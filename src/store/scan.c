@@ -160,10 +160,39 @@ out:
 
 /* ---- the whole ---- */
 
+/* What is left of so many is so little that somebody should look first. */
+#define LEFT_OF(before) ((before) / 10)
+
+/* Is it likely that a disk went away, not mail? */
+static int
+check_left(struct scan *s, uint64_t before, struct cw_error *err)
+{
+	const struct cw_scan_options *o = s->options;
+	uint64_t left = s->c->info.entries;
+	uint64_t least = o == NULL ? 0 : o->least_entries;
+	const char *name = s->root_count == 1 ? s->roots[0].in->path : NULL;
+
+	for (size_t i = 0; i < s->root_count; i++) {
+		if (!s->roots[i].was_replaced || (o != NULL && o->accept_empty))
+			continue;
+		if (left < LEFT_OF(before) && least < LEFT_OF(before)) {
+			least = LEFT_OF(before);
+			name = s->roots[i].in->path;
+		}
+	}
+	if (left >= least)
+		return 0;
+	return cw_error_set(err, CW_ERR_REFUSED,
+	    "of %llu entries that %s had, %llu are left: is its disk mounted?",
+	    (unsigned long long)before, name == NULL ? "the roots" : name,
+	    (unsigned long long)left);
+}
+
 static int
 scan_in_transaction(struct scan *s, struct cw_error *err)
 {
 	const struct cw_scan_result *r = s->result;
+	uint64_t before = s->c->info.entries;
 
 	s->first_new_dir = s->c->next_dir;
 	for (size_t i = 0; i < s->root_count; i++) {
@@ -171,7 +200,8 @@ scan_in_transaction(struct scan *s, struct cw_error *err)
 			return -1;
 	}
 	if (scan_passes(s, err) < 0 || scan_believe_moved(s, err) < 0 ||
-	    scan_remove_gone(s, err) < 0 || scan_keep_doubtful(s, err) < 0)
+	    scan_remove_gone(s, err) < 0 || scan_keep_doubtful(s, err) < 0 ||
+	    check_left(s, before, err) < 0)
 		return -1;
 	if (r->added > 0 || r->changed > 0 || r->removed > 0)
 		cw_catalog_set_generation(s->c, s->generation);

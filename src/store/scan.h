@@ -31,8 +31,13 @@ struct cw_scan_options {
 	enum cw_scan_contents contents;
 	unsigned threads; /* that look at files; 0: one a core, at most 8 */
 	bool full;	  /* look at every file, trust no directory's mtime */
-	/* A root that was replaced and is empty now is taken at its word. */
+	/*
+	 * A root that was replaced, and is empty now or has lost nine tenths
+	 * of the store, is taken at its word.
+	 */
 	bool accept_empty;
+	/* With fewer entries left nothing is changed: CW_ERR_REFUSED; 0: any */
+	uint64_t least_entries;
 	const char *capture;	     /* "fuzzy" if NULL */
 	const char *const *excludes; /* fnmatch(3) with FNM_PATHNAME, against
 					paths relative to the root; what they

@@ -52,8 +52,9 @@ list_time_ns(int64_t seconds, uint32_t ns)
 
 	if (__builtin_mul_overflow(seconds, (int64_t)1000000000, &t) ||
 	    __builtin_add_overflow(t, (int64_t)ns, &t))
-		return seconds < 0 ? INT64_MIN : INT64_MAX;
-	return t;
+		t = seconds < 0 ? INT64_MIN : INT64_MAX;
+	/* The ends are no times: bands and void members mean them otherwise. */
+	return t == INT64_MAX ? t - 1 : t == INT64_MIN ? t + 1 : t;
 }
 
 static int64_t

@@ -113,7 +113,7 @@ mount -t tmpfs -o size=1m causeway-test "$work/small"
 rm -rf "$work/b"
 cp -a "$work/b0" "$work/b"
 check_status 1 "a full replica ends receive with 1" says 'No space left' \
-    site "$work/b" receive "$medium" --root "$work/small"
+    site "$work/b" receive "$medium" --root "$work/small" --yes
 check "and it says what to do" grep -q 'run the same command again' "$work/says"
 mount -o remount,size=64m "$work/small"
 check "with more room it goes on" \

@@ -4,8 +4,11 @@
 
 #include <check.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char dir[] = "/tmp/causeway-ledger-XXXXXX";
@@ -203,6 +206,39 @@ START_TEST(a_torn_last_line_is_cut)
 }
 END_TEST
 
+START_TEST(nothing_follows_a_line_that_failed)
+{
+	struct cw_ledger_volume v = {.number = 2, .medium = 2, .size = 1};
+	struct rlimit unlimited, small;
+	struct cw_error err = CW_ERROR_INIT;
+	struct cw_ledger l, again;
+	struct stat st;
+
+	create(&l);
+	add(&l, 1);
+	ck_assert_int_eq(fstat(l.fd, &st), 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &unlimited), 0);
+	small = unlimited;
+	small.rlim_cur = (rlim_t)st.st_size + 10;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &small), 0);
+	ck_assert_int_eq(cw_ledger_add_volume(&l, &v, &err), -1);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &unlimited), 0);
+	/* There is room again, but half a line stands at the end. */
+	v.number = 3;
+	ck_assert_int_eq(cw_ledger_add_volume(&l, &v, &err), -1);
+	ck_assert_uint_eq(l.volume_count, 1);
+	cw_ledger_close(&l);
+	ck_assert_int_eq(cw_ledger_open(dirfd, &again, &err), 0);
+	ck_assert_uint_eq(again.volume_count, 1);
+	add(&again, 2);
+	cw_ledger_close(&again);
+	ck_assert_int_eq(cw_ledger_open(dirfd, &again, &err), 0);
+	ck_assert_uint_eq(again.volume_count, 2);
+	cw_ledger_close(&again);
+}
+END_TEST
+
 START_TEST(a_wrong_line_is_refused_by_number)
 {
 	struct cw_error err = CW_ERROR_INIT;
@@ -240,6 +276,7 @@ main(void)
 	tcase_add_test(t, groups_and_shards_are_read_as_written);
 	tcase_add_test(t, a_lost_volume_takes_its_group_with_it);
 	tcase_add_test(t, a_torn_last_line_is_cut);
+	tcase_add_test(t, nothing_follows_a_line_that_failed);
 	tcase_add_test(t, a_wrong_line_is_refused_by_number);
 	tcase_add_test(t, no_ledger_is_an_answer);
 	suite_add_tcase(s, t);

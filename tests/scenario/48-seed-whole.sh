@@ -1,0 +1,93 @@
+#!/bin/sh
+# A seed holds the whole store or says that it does not: whatever fails while
+# its last volume is closed, whatever the times of files, and where a disk that
+# is gone looks like a store that was emptied.
+. "$(dirname "$0")/lib.sh"
+. "$here/sites.sh"
+need cc jq sqlite3
+cc -O2 -o "$tmp/stopat" "$root/tests/tools/stopat.c" 2>"$tmp/cc" ||
+    skip "tests/tools/stopat.c does not build"
+work=$tmp/work
+mkdir "$work" "$work/mail"
+site_init "$work/a" metairie >/dev/null &&
+    site_init "$work/b" shreveport >/dev/null &&
+    site_pair "$work/a" "$work/b" >/dev/null ||
+    fail "the sites are made"
+
+# seed DIR... [-- OPTION...]: onto new media, from the beginning
+seed() {
+	rm -rf "$work"/m[0-9]*
+	to=
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		mkdir "$work/$1"
+		to="$to --to $work/$1"
+		shift
+	done
+	[ $# -eq 0 ] || shift
+	# shellcheck disable=SC2086 # directories without spaces
+	$stopped "$CAUSEWAY" --home "$work/a" --json seed mail --new \
+	    --for shreveport $to "$@" >"$work/out" 2>"$work/err"
+}
+stopped=
+unpacked() {
+	sqlite3 "$work/a/stores/mail/catalog.sqlite" \
+	    "SELECT count(*) FROM entry WHERE volume IS NULL"
+}
+is_whole() {
+	[ "$(unpacked)" -eq 0 ] || return 1
+	rm -rf "$work/b1" "$work/replica"
+	cp -a "$work/b" "$work/b1"
+	site "$work/b1" receive "$@" --root "$work/replica" &&
+	    diff -r "$work/mail" "$work/replica"
+}
+says() {
+	cat "$work/out"
+	grep -qF -e "$1" "$work/out"
+}
+
+# The buffers of a volume are 2 MiB: some of its last writes fail only when it
+# is closed.
+for n in $(seq 1 33); do
+	head -c 600000 /dev/urandom >"$work/mail/$n"
+done
+check "the store is declared" \
+    site "$work/a" store add mail "$work/mail" --format plain
+for n in 5 6; do
+	stopped="$tmp/stopat --path $work/m1 --calls pwrite64 --fail $n ENOSPC"
+	check "a medium that is full at its ${n}th write costs the volume" \
+	    seed m1 m2 -- --volume-size 8M --builders 1 --parity none
+	check "and the seed is whole" is_whole "$work/m1" "$work/m2"
+done
+stopped=
+
+# Beyond what 64 bits of nanoseconds hold.
+rm -f "$work/mail"/*
+echo a >"$work/mail/future"
+echo b >"$work/mail/past"
+echo c >"$work/mail/before"
+touch -d 2400-01-01 "$work/mail/future"
+touch -d 1600-01-01 "$work/mail/past"
+touch -d '1969-12-31 23:59:59.5' "$work/mail/before"
+for n in $(seq 1 40); do
+	echo "$n" >"$work/mail/$n"
+done
+check "odd times are packed" seed m1
+check "and arrive" is_whole "$work/m1"
+
+# What was there is gone.
+mkdir "$work/aside"
+mv "$work/mail"/* "$work/aside"
+cp -a "$work/a/stores" "$work/stores"
+check_status 7 "a store that lost all is not packed" seed m1
+check "and it is said why" says "is its disk mounted?"
+check "and what to do" says "scan STORE --accept-empty"
+check_status 7 "nor the next time" seed m1
+mv "$work/aside"/* "$work/mail"
+check "once it is there again it is" seed m1
+check "whole" is_whole "$work/m1"
+mv "$work/mail"/* "$work/aside"
+check "or it is confirmed" site "$work/a" scan mail --accept-empty
+check "then it is packed" seed m1
+check "with a warning" grep -q 'is its disk mounted' "$work/err"
+mv "$work/aside"/* "$work/mail"
+finish
