@@ -182,6 +182,7 @@ pack_parts(struct cw_builder *b, const struct cw_entry *row,
 	}
 	found->volume = first;
 	mark_file(b, found, row, fd, is_short, &why);
+	b->marks[b->mark_count - 1].is_cut = true;
 	return BUILDER_DONE;
 }
 

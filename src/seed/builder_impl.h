@@ -26,6 +26,7 @@ struct builder_mark {
 	bool is_late;	       /* an index, maybe newer than its messages */
 	bool is_unreadable;    /* void, and nobody should wait for better */
 	bool is_fresh;	       /* parts of an earlier try are void */
+	bool is_cut;	       /* its parts are told already */
 };
 
 struct builder_link {

@@ -95,7 +95,9 @@ tell(struct cw_builder *b, struct cw_catalog *c, struct builder_mark *m,
 		 * A follower at this generation must learn of it: a new one.
 		 */
 		generation = cw_catalog_info(c)->generation + 1;
-		if (cw_catalog_put(c, e, generation, NULL, err) < 0)
+		if ((m->is_cut
+			    ? cw_catalog_put_cut(c, e, generation, err)
+			    : cw_catalog_put(c, e, generation, NULL, err)) < 0)
 			return -1;
 		cw_catalog_set_generation(c, generation);
 		atomic_fetch_add(&build->packed, 1);

@@ -275,6 +275,12 @@ int cw_catalog_mark_part(struct cw_catalog *c, int64_t dir, const char *name,
     struct cw_error *err);
 int cw_catalog_clear_parts(struct cw_catalog *c, int64_t dir, const char *name,
     size_t len, struct cw_error *err);
+/*
+ * cw_catalog_put of a file that is cut: the parts that have been told of are
+ * those of the content that is put, and stay.
+ */
+int cw_catalog_put_cut(struct cw_catalog *c, const struct cw_entry *e,
+    uint64_t generation, struct cw_error *err);
 /* Calls each for the parts of a file in order; a nonzero return ends it. */
 int cw_catalog_parts(struct cw_catalog *c, int64_t dir, const char *name,
     size_t len,

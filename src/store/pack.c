@@ -3,6 +3,7 @@
  */
 #include "store/catalog_impl.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Superseded members. */
@@ -115,6 +116,55 @@ cw_catalog_mark_part(struct cw_catalog *c, int64_t dir, const char *name,
 	return catalog_run(c, st, err);
 }
 
+/* The volumes of a file's parts, by their number. */
+struct part_list {
+	uint32_t *volumes;
+	uint32_t count, parts;
+};
+
+static int
+list_part(void *arg, uint32_t part, uint32_t parts, uint32_t volume)
+{
+	struct part_list *l = arg;
+
+	l->volumes = cw_reallocarray(
+	    l->volumes, (size_t)l->count + 1, sizeof(*l->volumes));
+	l->volumes[l->count++] = volume;
+	l->parts = parts;
+	return part == l->count ? 0 : 1;
+}
+
+int
+cw_catalog_put_cut(struct cw_catalog *c, const struct cw_entry *e,
+    uint64_t generation, struct cw_error *err)
+{
+	struct part_list l = {NULL, 0, 0};
+	sqlite3_stmt *st;
+	int ret;
+
+	ret = cw_catalog_parts(
+	    c, e->dir, e->name, e->name_len, list_part, &l, err);
+	if (ret == 1 || (ret == 0 && l.count != l.parts))
+		ret = cw_error_set(
+		    err, CW_ERR_FAILED, "a part of a packed file is missing");
+	if (ret < 0 || (st = catalog_stmt(c, ST_PART_DROP, err)) == NULL) {
+		ret = -1;
+		goto out;
+	}
+	/* Not as superseded: who reads the seed passes those over. */
+	sqlite3_bind_int64(st, 1, e->dir);
+	bind_bytes(st, 2, e->name, e->name_len);
+	ret = catalog_run(c, st, err);
+	if (ret == 0)
+		ret = cw_catalog_put(c, e, generation, NULL, err);
+	for (uint32_t i = 0; i < l.count && ret == 0; i++)
+		ret = cw_catalog_mark_part(c, e->dir, e->name, e->name_len,
+		    i + 1, l.parts, l.volumes[i], err);
+out:
+	free(l.volumes);
+	return ret;
+}
+
 /* What the seed holds of this row describes it no longer. */
 int
 catalog_unpack(
@@ -182,7 +232,7 @@ put_new_content(struct cw_catalog *c, const struct cw_entry *p, uint32_t volume,
 
 	fresh.volume = volume;
 	cw_catalog_set_generation(c, c->info.generation + 1);
-	return cw_catalog_put(c, &fresh, c->info.generation, NULL, err);
+	return cw_catalog_put_cut(c, &fresh, c->info.generation, err);
 }
 
 int

@@ -1,10 +1,10 @@
 #!/bin/sh
 # A seed holds the whole store or says that it does not: whatever fails while
-# its last volume is closed, whatever the times of files, and where a disk that
-# is gone looks like a store that was emptied.
+# its last volume is closed, whatever the times of files, whatever is written to
+# files in parts, and where a disk that is gone looks like an emptied store.
 . "$(dirname "$0")/lib.sh"
 . "$here/sites.sh"
-need cc jq sqlite3
+need cc jq python3 sqlite3
 cc -O2 -o "$tmp/stopat" "$root/tests/tools/stopat.c" 2>"$tmp/cc" ||
     skip "tests/tools/stopat.c does not build"
 work=$tmp/work
@@ -73,6 +73,33 @@ for n in $(seq 1 40); do
 done
 check "odd times are packed" seed m1
 check "and arrive" is_whole "$work/m1"
+
+# Files that need several volumes and never hold still.
+rm -f "$work/mail"/*
+for file in grows turns shrinks; do
+	head -c 1000000 /dev/urandom >"$work/mail/$file"
+done
+cat >"$work/busy.py" <<'end'
+import os, random, sys, time
+while os.path.exists(sys.argv[1]):
+    with open("grows", "ab") as f:
+        f.write(os.urandom(3000 if f.tell() < 2000000 else 0))
+    with open("turns", "r+b") as f:
+        f.seek(random.randrange(900000))
+        f.write(os.urandom(50))
+    os.truncate("shrinks", random.randrange(500000, 1000000))
+    time.sleep(0.001)
+end
+: >"$work/store-is-busy"
+(cd "$work/mail" && exec python3 "$work/busy.py" "$work/store-is-busy") &
+at_exit "rm -f '$work/store-is-busy'"
+check "cut files that are written to are packed" seed m1 -- --volume-size 128k
+rm "$work/store-is-busy"
+wait
+rm -rf "$work/b1" "$work/replica"
+cp -a "$work/b" "$work/b1"
+check "and they arrive" \
+    site "$work/b1" receive "$work/m1" --root "$work/replica"
 
 # What was there is gone.
 mkdir "$work/aside"
