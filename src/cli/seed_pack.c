@@ -178,9 +178,10 @@ finish(struct cw_cli *cli, const struct cw_seed_request *q, size_t roots,
 		    q->store);
 	if (r->unreadable > 0) {
 		cw_error_set(&err, CW_ERR_MISSING,
-		    "%" PRIu64 " files are not in the seed, all others are. "
+		    "%" PRIu64 " file%s not in the seed, all others are. "
 		    "The first: %s",
-		    r->unreadable, r->first_unreadable.message);
+		    r->unreadable, r->unreadable == 1 ? " is" : "s are",
+		    r->first_unreadable.message);
 		return cw_cli_fail_with(
 		    cli, cli->json ? to_json(r, seconds) : NULL, &err);
 	}

@@ -108,8 +108,10 @@ note_failure(struct endings *e, struct ending *end, const struct cw_error *why)
 		return;
 	e->failed = *why;
 	e->failed_number = end->number;
-	cw_error_context(
-	    &e->failed, "medium %u in %s", end->number, end->m->path);
+	/* What was said when it was closed names it already. */
+	if (!end->m->is_closed)
+		cw_error_context(
+		    &e->failed, "medium %u in %s", end->number, end->m->path);
 }
 
 /*
@@ -132,10 +134,15 @@ end_medium(const struct cw_finish *f, const struct cw_ledger *now,
 			cw_manifest_free(&part);
 			return 0;
 		}
-		if (end->m->is_failed && now->survive_media == 0)
+		if (end->m->is_closed) {
+			/* It was taken away before it was complete. */
+			why = end->m->why;
+			ret = -1;
+		} else if (end->m->is_failed && now->survive_media == 0) {
 			ret = cw_seed_parity_close(f->p.parity, end->m, &why);
-		else
+		} else {
 			ret = 0;
+		}
 		if (ret == 0)
 			ret = finish_write_listed(f, now, end->m,
 			    now->last_medium, catalog, &part, &end->report,

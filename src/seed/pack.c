@@ -12,6 +12,7 @@
 #include "seed/increment.h"
 #include "seed/ledger.h"
 #include "seed/pack_media.h"
+#include "seed/pack_scan.h"
 #include "seed/queue.h"
 
 #include <errno.h>
@@ -30,12 +31,6 @@
  * generation's.
  */
 #define CLOSING_SMALL 256u
-/*
- * A store of which less than this share is left, or no entry at all, while it
- * is packed or since it was last looked at, is most likely one whose disk went
- * away: that must not become a seed.
- */
-#define LEFT_SHARE 10u
 /* From this pass on, files that never hold still are packed as they are. */
 #define PASS_MOVING 4u
 /* From this pass on, what is not found again is believed to be gone. */
@@ -409,58 +404,11 @@ close_last(struct pack *p, bool *has_lost, struct cw_error *err)
 	return cw_pack_media_has_failed(&p->media) ? 0 : -1;
 }
 
-/* As many entries must be left; the roots themselves are entries, too. */
-static uint64_t
-least_entries(const struct pack *p)
-{
-	uint64_t known = cw_catalog_info(p->o->catalog)->entries;
-	uint64_t roots = p->o->root_count;
-
-	if (known < p->most_entries)
-		known = p->most_entries;
-	if (known <= roots)
-		return 0;
-	return known / LEFT_SHARE > roots ? known / LEFT_SHARE : roots + 1;
-}
-
-/* A store that is empty all of a sudden: what the operator can do. */
-static int
-explain_scan(struct cw_error *err)
-{
-	size_t len = strlen(err->message);
-
-	if (err->code == CW_ERR_REFUSED)
-		(void)snprintf(err->message + len, sizeof(err->message) - len,
-		    "  Mount it and run the same command again; if it is right "
-		    "so: `causeway scan STORE --accept-empty` first");
-	return -1;
-}
-
 static int
 scan(struct pack *p, struct cw_error *err)
 {
-	struct cw_scan_options options = {
-	    /* Only the digest tells what an increment has to hold. */
-	    .contents =
-		p->o->since == 0 ? CW_SCAN_NO_CONTENTS : CW_SCAN_CONTENTS,
-	    .excludes = p->o->excludes,
-	    .exclude_count = p->o->exclude_count,
-	    .least_entries = least_entries(p),
-	    .progress = p->o->progress,
-	};
-	struct cw_scan_result result;
-	struct timespec now;
-
-	/* What stamps files: it may be a tick behind. */
-	clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	p->build.scan_began_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
-	cw_progress_start(p->o->progress, "scanning", 0, 0);
-	if (cw_scan(p->o->catalog, p->o->roots, p->o->root_count, &options,
-		&result, err) < 0)
-		return explain_scan(err);
-	if (p->most_entries < cw_catalog_info(p->o->catalog)->entries)
-		p->most_entries = cw_catalog_info(p->o->catalog)->entries;
-	return 0;
+	return cw_pack_scan(
+	    p->o, &p->most_entries, &p->build.scan_began_ns, err);
 }
 
 /*

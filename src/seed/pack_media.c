@@ -87,7 +87,8 @@ cw_pack_media_remake(struct cw_pack_media *m, struct cw_error *err)
 	cw_hex_encode(l->seed_id, CW_SEED_ID_SIZE, id);
 	if (l->last_medium == 0)
 		return cw_error_set(err, CW_ERR_USAGE,
-		    "nothing of seed %s is on a medium yet: run `causeway seed` "
+		    "nothing of seed %s is on a medium yet: run `causeway "
+		    "seed` "
 		    "again, it goes on",
 		    id);
 	if (n == 0 || n > l->last_medium)
@@ -155,6 +156,8 @@ close_one(void *arg, struct cw_target_medium *t, struct cw_error *err)
 
 	if (ret < 0)
 		return -1;
+	if (ret == 1)
+		cw_target_fail(m->target, t, &why);
 	m->told = cw_reallocarray(m->told, m->told_count + 1, sizeof(*m->told));
 	c = &m->told[m->told_count++];
 	*c = (struct cw_pack_closed){

@@ -3,6 +3,7 @@
 # its last volume is closed, whatever the times of files, whatever is written to
 # files in parts, and where a disk that is gone looks like an emptied store.
 . "$(dirname "$0")/lib.sh"
+own_mounts "$@"
 . "$here/sites.sh"
 need cc jq python3 sqlite3
 cc -O2 -o "$tmp/stopat" "$root/tests/tools/stopat.c" 2>"$tmp/cc" ||
@@ -59,6 +60,28 @@ for n in 5 6; do
 	check "and the seed is whole" is_whole "$work/m1" "$work/m2"
 done
 stopped=
+
+# A medium that cannot be completed when it is full, and does not come again.
+mkdir "$work/t1" "$work/t2"
+if mount -t tmpfs -o size=12m causeway-test "$work/t1" 2>/dev/null &&
+    mount -t tmpfs -o size=60m causeway-test "$work/t2" 2>/dev/null; then
+	at_exit "umount '$work/t1' '$work/t2'"
+	printf '%s\n' "$work/t1" "$work/t2" >"$work/answers"
+	asked() {
+		"$tmp/stopat" --path "$work/t1" --calls renameat --fail "$1" \
+		    EIO "$CAUSEWAY" --home "$work/a" --json seed mail --new \
+		    --for shreveport --to ask --volume-size 1M \
+		    <"$work/answers" >"$work/out" 2>"$work/err"
+	}
+	check_status 1 "a medium that was not completed is missed" asked 10
+	check "it was asked for the next one" [ "$(grep -c '"ask"' \
+	    "$work/err")" -eq 2 ]
+	check "and it is said what went wrong" says \
+	    "cannot give it its name: Input/output error"
+	check "all that is said of it is its number" says "attach medium 1 again"
+else
+	echo "skip: only root can mount small filesystems"
+fi
 
 # Beyond what 64 bits of nanoseconds hold.
 rm -f "$work/mail"/*
