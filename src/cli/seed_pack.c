@@ -61,7 +61,7 @@ to_json(const struct cw_pack_result *r, double seconds)
 {
 	return add_base(
 	    json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:f, s:o, "
-		      "s:b, s:I, s:I, s:I, s:I}",
+		      "s:b, s:I, s:I, s:I, s:I, s:I}",
 		"seed_id", cw_cli_json_hex(r->seed_id, CW_SEED_ID_SIZE),
 		"generation", (json_int_t)r->generation, "entries",
 		(json_int_t)r->entries, "bytes_read", (json_int_t)r->bytes_read,
@@ -72,6 +72,7 @@ to_json(const struct cw_pack_result *r, double seconds)
 		cw_cli_json_hex(r->manifest_sha256, 32), "resumed",
 		r->is_resumed, "passes", (json_int_t)r->passes, "moving",
 		(json_int_t)r->moving, "unreadable", (json_int_t)r->unreadable,
+		"unreadable_directories", (json_int_t)r->unreadable_dirs,
 		"bytes", (json_int_t)r->bytes),
 	    r);
 }
@@ -176,12 +177,23 @@ finish(struct cw_cli *cli, const struct cw_seed_request *q, size_t roots,
 		    "store %s holds nothing, and so does the seed: is its disk "
 		    "mounted?",
 		    q->store);
-	if (r->unreadable > 0) {
-		cw_error_set(&err, CW_ERR_MISSING,
-		    "%" PRIu64 " file%s not in the seed, all others are. "
-		    "The first: %s",
-		    r->unreadable, r->unreadable == 1 ? " is" : "s are",
-		    r->first_unreadable.message);
+	if (r->unreadable + r->unreadable_dirs > 0) {
+		const char *first = r->first_unreadable.message;
+
+		if (r->unreadable_dirs == 0)
+			cw_error_set(&err, CW_ERR_MISSING,
+			    "%" PRIu64 " file%s not in the seed, all others "
+			    "are. The first: %s",
+			    r->unreadable, r->unreadable == 1 ? " is" : "s are",
+			    first);
+		else
+			cw_error_set(&err, CW_ERR_MISSING,
+			    "%" PRIu64 " director%s and %" PRIu64
+			    " known file%s could not be read and are not in "
+			    "the seed, all else is. The first: %s",
+			    r->unreadable_dirs,
+			    r->unreadable_dirs == 1 ? "y" : "ies",
+			    r->unreadable, s_of(r->unreadable), first);
 		return cw_cli_fail_with(
 		    cli, cli->json ? to_json(r, seconds) : NULL, &err);
 	}

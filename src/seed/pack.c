@@ -49,7 +49,7 @@ struct pack {
 	struct cw_builder *builders[CW_BUILDERS_MAX];
 	struct cw_source_root *roots;
 	struct cw_missing *missing;
-	uint64_t most_entries; /* that this run saw in the store */
+	struct cw_pack_scanned scanned;
 };
 
 /* ---- the beginning: which seed, which media ---- */
@@ -407,8 +407,10 @@ close_last(struct pack *p, bool *has_lost, struct cw_error *err)
 static int
 scan(struct pack *p, struct cw_error *err)
 {
-	return cw_pack_scan(
-	    p->o, &p->most_entries, &p->build.scan_began_ns, err);
+	int ret = cw_pack_scan(p->o, &p->scanned, err);
+
+	p->build.scan_began_ns = p->scanned.began_ns;
+	return ret;
 }
 
 /*
@@ -591,6 +593,9 @@ pack(struct pack *p, struct cw_error *err)
 	p->result->bytes = cw_catalog_info(p->o->catalog)->bytes;
 	p->result->bytes_read = p->build.bytes_read;
 	p->result->moving = p->build.moving;
+	p->result->unreadable_dirs = p->scanned.unreadable;
+	if (p->scanned.unreadable > 0)
+		p->result->first_unreadable = p->scanned.first_unreadable;
 	p->result->volumes = p->ledger.volume_count;
 	p->result->parity_shards = p->ledger.shard_count;
 	return cw_increment_report(p->o, &p->ledger, p->result, err);

@@ -47,7 +47,7 @@ struct cw_pack_ask {
 	 * interrupted, and only it will do.
 	 */
 	bool is_again;
-	char label[32];	 /* what to write on it, "0123abcd 2 of ?" */
+	char label[32]; /* what to write on it, "0123abcd 2 of ?" */
 	/* Those that were closed since the last question that was answered. */
 	const struct cw_pack_closed *closed;
 	size_t closed_count;
@@ -69,7 +69,7 @@ struct cw_pack_options {
 	const char *const *excludes;
 	size_t exclude_count;
 
-	const char *peer; /* the site it is for */
+	const char *peer;			   /* the site it is for */
 	const struct cw_age_recipient *recipients; /* its key first */
 	size_t recipient_count;
 	uint64_t volume_size; /* 0: the default, or what the seed began with */
@@ -113,7 +113,7 @@ struct cw_pack_medium {
 	char label[CW_MANIFEST_NAME_MAX + 1];
 	uint64_t volumes; /* on it */
 	uint64_t shards;
-	uint64_t bytes;	  /* of the seed's files on it */
+	uint64_t bytes; /* of the seed's files on it */
 	/*
 	 * It was closed before the end, and has no part of what came later:
 	 * neither the catalog nor the final manifest.
@@ -137,10 +137,11 @@ struct cw_pack_result {
 	uint64_t passes;
 	uint64_t moving;     /* files packed though they did not hold still */
 	uint64_t unreadable; /* files that are not in the seed */
+	uint64_t unreadable_dirs; /* what is in them is as it was known */
 	struct cw_error first_unreadable;
 	uint8_t manifest_sha256[32];
-	uint32_t revision;	      /* of the manifest */
-	uint32_t parity_k, parity_m;  /* as the seed was begun */
+	uint32_t revision;	     /* of the manifest */
+	uint32_t parity_k, parity_m; /* as the seed was begun */
 	uint32_t survive_media;
 	uint64_t volume_size;
 	struct cw_pack_medium *media; /* by number */
@@ -149,8 +150,9 @@ struct cw_pack_result {
 
 /*
  * Packs, or goes on with what is unfinished.  A seed of the store for somebody
- * else that is unfinished is CW_ERR_REFUSED unless is_new.  Files that cannot
- * be read are counted in the result and left out; everything else is in.
+ * else that is unfinished is CW_ERR_REFUSED unless is_new.  Files and
+ * directories that cannot be read are counted in the result and left out;
+ * everything else is in.
  * Free the result in either case.
  */
 int cw_pack(const struct cw_pack_options *options,

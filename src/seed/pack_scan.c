@@ -35,30 +35,35 @@ explain(struct cw_error *err)
 }
 
 int
-cw_pack_scan(const struct cw_pack_options *o, uint64_t *most_entries,
-    int64_t *began_ns, struct cw_error *err)
+cw_pack_scan(const struct cw_pack_options *o, struct cw_pack_scanned *scanned,
+    struct cw_error *err)
 {
 	struct cw_scan_options options = {
 	    /* Only the digest tells what an increment has to hold. */
 	    .contents = o->since == 0 ? CW_SCAN_NO_CONTENTS : CW_SCAN_CONTENTS,
 	    .excludes = o->excludes,
 	    .exclude_count = o->exclude_count,
-	    .least_entries = least_entries(o, *most_entries),
+	    .least_entries = least_entries(o, scanned->most_entries),
+	    .keep_unreadable = true,
 	    .progress = o->progress,
 	};
 	struct cw_scan_result result;
 	struct timespec now;
+	uint64_t entries;
 
 	/* What stamps files: it may be a tick behind. */
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	*began_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	scanned->began_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 	cw_progress_start(o->progress, "scanning", 0, 0);
 	if (cw_scan(o->catalog, o->roots, o->root_count, &options, &result,
 		err) < 0) {
 		explain(err);
 		return -1;
 	}
-	if (*most_entries < cw_catalog_info(o->catalog)->entries)
-		*most_entries = cw_catalog_info(o->catalog)->entries;
+	entries = cw_catalog_info(o->catalog)->entries;
+	if (scanned->most_entries < entries)
+		scanned->most_entries = entries;
+	scanned->unreadable = result.unreadable;
+	scanned->first_unreadable = result.first_unreadable;
 	return 0;
 }

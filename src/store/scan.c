@@ -232,6 +232,7 @@ scan_release(struct scan *s)
 	free(s->owners);
 	free(s->roots);
 	free(s->order);
+	free(s->unreadable.ids);
 	cw_buf_free(&s->attrs);
 	cw_run_free(&s->page);
 }

@@ -8,7 +8,8 @@
  * roots is looked at: no symlink is followed, all is opened beneath.  A
  * filesystem mounted below a root belongs to the store and is scanned.
  *
- * What it refuses: to take a directory it cannot read for an empty one.
+ * What it refuses: to take a directory it cannot read for an empty one.  The
+ * scan fails then, or, with keep_unreadable, keeps what it knows of it.
  */
 #ifndef CW_STORE_SCAN_H
 #define CW_STORE_SCAN_H
@@ -38,6 +39,11 @@ struct cw_scan_options {
 	bool accept_empty;
 	/* With fewer entries left nothing is changed: CW_ERR_REFUSED; 0: any */
 	uint64_t least_entries;
+	/*
+	 * A directory that cannot be read is counted, and what the catalog has
+	 * of it stays; for who saves what can be saved.  Not a root.
+	 */
+	bool keep_unreadable;
 	const char *capture;	     /* "fuzzy" if NULL */
 	const char *const *excludes; /* fnmatch(3) with FNM_PATHNAME, against
 					paths relative to the root; what they
@@ -54,9 +60,11 @@ struct cw_scan_result {
 	uint64_t moved;	  /* messages found again under another name */
 	uint64_t read;	  /* files whose content was read */
 	uint64_t read_bytes;
-	uint64_t dirs_read; /* others were not listed: unchanged */
-	uint64_t skipped;   /* locks, sockets, temporary and excluded files */
-	uint64_t vanished;  /* went away between listing and looking */
+	uint64_t dirs_read;  /* others were not listed: unchanged */
+	uint64_t skipped;    /* locks, sockets, temporary and excluded files */
+	uint64_t vanished;   /* went away between listing and looking */
+	uint64_t unreadable; /* directories, with keep_unreadable */
+	struct cw_error first_unreadable;
 	uint64_t suspects; /* missing, not yet believed: still in the catalog */
 };
 

@@ -53,6 +53,13 @@ enum scan_how {
 	HOW_ROUND, /* the same, and wait until it is settled */
 };
 
+/* Ids of directories. */
+struct scan_ids {
+	int64_t *ids;
+	size_t count;
+	size_t cap;
+};
+
 struct scan {
 	struct cw_catalog *c;
 	const struct cw_scan_options *options;
@@ -65,8 +72,9 @@ struct scan {
 	bool full;
 	int64_t first_new_dir; /* ids from here on are of this scan */
 	bool has_removed_dirs;
-	uint64_t suspects; /* ever noted */
-	uint64_t fresh;	   /* new messages noted */
+	struct scan_ids unreadable; /* that are kept as they were */
+	uint64_t suspects;	    /* ever noted */
+	uint64_t fresh;		    /* new messages noted */
 
 	/* How the pass under way treats what it lists. */
 	enum belief belief;  /* of what it finds missing */
@@ -83,13 +91,6 @@ struct scan {
 	struct scan_owner *owners;
 	size_t owner_count;
 	size_t owner_slots;
-};
-
-/* Ids of directories. */
-struct scan_ids {
-	int64_t *ids;
-	size_t count;
-	size_t cap;
 };
 
 /* scan_pass.c: goes over the directories; leaves suspects in temp.suspect. */
@@ -133,6 +134,8 @@ int scan_suspect(struct scan *s, int64_t dir, const char *name, size_t len,
 
 /* Puts the items of a batch aside: its directory comes in several. */
 int scan_spill(struct scan *s, struct list_batch *b, struct cw_error *err);
+/* Forgets them: the directory could not be listed to its end. */
+int scan_drop_spilled(struct scan *s, int64_t dir, struct cw_error *err);
 /* The last or only batch of a directory: makes the rows agree. */
 int scan_merge(struct scan *s, struct list_batch *b, struct cw_error *err);
 /* One entry against its row (NULL: none), as found on disk. */

@@ -410,8 +410,8 @@ merge_sides(struct scan *s, const struct list_job *job, struct item_side *items,
 	return have_item < 0 || have_row < 0 ? -1 : 0;
 }
 
-static int
-drop_spilled(struct scan *s, int64_t dir, struct cw_error *err)
+int
+scan_drop_spilled(struct scan *s, int64_t dir, struct cw_error *err)
 {
 	sqlite3_stmt *st = scan_stmt(s, SC_SPILL_DROP, err);
 
@@ -442,7 +442,7 @@ scan_merge(struct scan *s, struct list_batch *b, struct cw_error *err)
 	if (items.spilled != NULL) {
 		sqlite3_reset(items.spilled);
 		if (ret == 0)
-			ret = drop_spilled(s, job->dir, err);
+			ret = scan_drop_spilled(s, job->dir, err);
 	}
 	return ret;
 }

@@ -16,8 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW	32u /* directories under way at once */
-#define RACY_NS INT64_C(2000000000)
+#define WINDOW 32u /* directories under way at once */
+/* With more of them it is not some directories that are damaged. */
+#define UNREADABLE_MAX 1000u
+#define RACY_NS	       INT64_C(2000000000)
 
 /* ---- suspects ---- */
 
@@ -275,17 +277,41 @@ merge_listed(struct scan *s, struct list_batch *b, struct cw_error *err)
 	return note_look(s, b, err) < 0 ? -1 : note_seen(s, b, err);
 }
 
+/*
+ * A directory that could not be read: either that ends the scan, or its rows
+ * stay, and it is counted once however often it is looked at.
+ */
+static int
+keep_unreadable(struct scan *s, struct list_batch *b, struct cw_error *err)
+{
+	const struct list_job *job = b->job;
+
+	if (s->options == NULL || !s->options->keep_unreadable ||
+	    b->err.code == CW_ERR_INTERRUPTED || strcmp(job->path, ".") == 0 ||
+	    s->unreadable.count == UNREADABLE_MAX) {
+		if (err != NULL)
+			*err = b->err;
+		return -1;
+	}
+	if (job->spilled && scan_drop_spilled(s, job->dir, err) < 0)
+		return -1;
+	for (size_t i = 0; i < s->unreadable.count; i++)
+		if (s->unreadable.ids[i] == job->dir)
+			return 0;
+	scan_ids_append(&s->unreadable, job->dir);
+	if (s->result->unreadable++ == 0)
+		s->result->first_unreadable = b->err;
+	return 0;
+}
+
 static int
 handle(struct scan *s, struct list_batch *b, struct cw_error *err)
 {
 	const struct list_job *job = b->job;
 	int there = 1;
 
-	if (b->end == LIST_FAILED) {
-		if (err != NULL)
-			*err = b->err;
-		return -1;
-	}
+	if (b->end == LIST_FAILED)
+		return keep_unreadable(s, b, err);
 	if (s->has_removed_dirs)
 		there = catalog_dir_exists(s->c, job->dir, err);
 	if (there <= 0)

@@ -1,7 +1,8 @@
 #!/bin/sh
 # A seed holds the whole store or says that it does not: whatever fails while
 # its last volume is closed, whatever the times of files, whatever is written to
-# files in parts, and where a disk that is gone looks like an emptied store.
+# files in parts, what can't be read, and where a disk that is gone looks like an
+# emptied store.
 . "$(dirname "$0")/lib.sh"
 own_mounts "$@"
 . "$here/sites.sh"
@@ -123,6 +124,28 @@ rm -rf "$work/b1" "$work/replica"
 cp -a "$work/b" "$work/b1"
 check "and they arrive" \
     site "$work/b1" receive "$work/m1" --root "$work/replica"
+
+# A directory that can't be listed, a file that can't be read.
+mkdir "$work/mail/lost" "$work/mail/good"
+echo x >"$work/mail/lost/file"
+echo y >"$work/mail/good/file"
+fails="--calls getdents64,pread64 --fail 1 EIO --on"
+stopped="$tmp/stopat --path $work/mail/lost $fails"
+check_status 4 "a directory that fails costs itself only" seed m1
+check "and is named" says "cannot list mail/lost"
+check "and counted" [ "$(jq .unreadable_directories "$work/out")" -eq 1 ]
+stopped=
+check "once it can be read all is well" seed m1
+check "and is there" is_whole "$work/m1"
+stopped="$tmp/stopat --path $work/mail/lost $fails"
+check_status 4 "when it fails later what is known of it stays" seed m1
+check "and its files are missed" says "1 directory and 1 known file"
+stopped=
+rm -rf "$work/b1" "$work/replica"
+cp -a "$work/b" "$work/b1"
+check_status 4 "the recovery site is told" \
+    site "$work/b1" receive "$work/m1" --root "$work/replica"
+check "and has the rest" cmp "$work/mail/good/file" "$work/replica/good/file"
 
 # What was there is gone.
 mkdir "$work/aside"

@@ -95,6 +95,7 @@ static const struct call calls[] = {
     {"pread64", __NR_pread64, 0, -1, true},
     {"readv", __NR_readv, 0, -1, true},
     {"preadv", __NR_preadv, 0, -1, true},
+    {"getdents64", __NR_getdents64, 0, -1, true},
     {"ioctl", __NR_ioctl, 0, -1, true},
 };
 
