@@ -13,6 +13,7 @@
 #include "seed/ledger.h"
 #include "seed/pack_media.h"
 #include "seed/pack_scan.h"
+#include "seed/pack_where.h"
 #include "seed/queue.h"
 
 #include <errno.h>
@@ -567,8 +568,12 @@ run_passes(struct pack *p, struct cw_error *err)
 static int
 pack(struct pack *p, struct cw_error *err)
 {
-	int found = resume(p, err);
+	int found;
 
+	for (size_t i = 0; i < p->o->to_count; i++)
+		if (cw_pack_where(p->o, p->o->to[i], err) < 0)
+			return -1;
+	found = resume(p, err);
 	if (found < 0)
 		return -1;
 	p->result->is_resumed = found == 0;

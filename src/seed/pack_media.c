@@ -4,6 +4,7 @@
 #include "base/fs.h"
 #include "base/text.h"
 #include "media/set.h"
+#include "seed/pack_where.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -266,6 +267,8 @@ find_problem(const struct cw_pack_media *m, const struct cw_pack_ask *ask,
 				 strerror(errno));
 	if (!S_ISDIR(st.st_mode))
 		return cw_asprintf("%s is not a directory", dir);
+	if (cw_pack_where(m->o, dir, &err) < 0)
+		return cw_strdup(err.message);
 	ret = cw_pack_media_peek(dir, m->ledger->seed_id, &is, &err);
 	if (ret < 0)
 		return cw_strdup(err.message);

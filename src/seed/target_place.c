@@ -183,13 +183,15 @@ wait_a_while(struct cw_target *t)
 {
 	struct timespec until;
 
-	clock_gettime(CLOCK_REALTIME, &until);
+	/* Not the wall clock: it may be set back meanwhile. */
+	clock_gettime(CLOCK_MONOTONIC, &until);
 	until.tv_nsec += WAIT_NS;
 	if (until.tv_nsec >= 1000000000l) {
 		until.tv_sec++;
 		until.tv_nsec -= 1000000000l;
 	}
-	(void)pthread_cond_timedwait(&t->moved, &t->lock, &until);
+	(void)pthread_cond_clockwait(
+	    &t->moved, &t->lock, CLOCK_MONOTONIC, &until);
 }
 
 /* Nothing has room: 0 if it is worth trying again. */

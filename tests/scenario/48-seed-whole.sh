@@ -125,6 +125,13 @@ cp -a "$work/b" "$work/b1"
 check "and they arrive" \
     site "$work/b1" receive "$work/m1" --root "$work/replica"
 
+# Into itself.
+mkdir "$work/mail/disk"
+ln -s "$work/mail/disk" "$work/link"
+check_status 7 "a seed is not written into its store" \
+    site "$work/a" seed mail --for shreveport --to "$work/link"
+check "and leaves nothing there" rmdir "$work/mail/disk"
+
 # A directory that can't be listed, a file that can't be read.
 mkdir "$work/mail/lost" "$work/mail/good"
 echo x >"$work/mail/lost/file"
