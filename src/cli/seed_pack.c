@@ -10,7 +10,6 @@
 #include "cli/medium_ask.h"
 #include "cli/output.h"
 #include "cli/progress_line.h"
-#include "cli/seed_place.h"
 #include "cli/seed_since.h"
 #include "formats/parity/parity.h"
 #include "media/set.h"
@@ -282,8 +281,7 @@ cw_cli_seed_pack(struct cw_cli *cli, struct cw_seed_request *q)
 	    .dirs = &dirs};
 	if ((q->has_ask && cw_medium_ask_begin(&ask, &err) < 0) ||
 	    cw_media_dirs_begin((char *const *)(uintptr_t)q->to, q->to_count,
-		CW_MEDIA_WRITE, &dirs, &err) < 0 ||
-	    cw_cli_seed_place(cli->home, dirs.dirs, dirs.count, &err) < 0) {
+		CW_MEDIA_WRITE, &dirs, &err) < 0) {
 		status = cw_cli_fail_resumable(cli, &err);
 		goto out;
 	}
