@@ -317,4 +317,28 @@ else
 fi
 check_status 2 "a store that is not declared is a wrong call" $gate nothing
 
+# The units, as systemd reads them.
+if command -v systemd-analyze >/dev/null; then
+	mkdir -p "$tmp/units/gated.service.d"
+	sed "s#@CMAKE_INSTALL_FULL_BINDIR@/causeway#$CAUSEWAY#" \
+	    "$root/src/site/units/causeway.service" \
+	    >"$tmp/units/causeway.service"
+	printf '[Service]\nExecStart=/bin/sleep 1\n' >"$tmp/units/gated.service"
+	sed 's/%i/mail/' "$root/src/site/units/causeway-gate@.conf" \
+	    >"$tmp/units/gated.service.d/causeway-gate.conf"
+	verify() {
+		SYSTEMD_UNIT_PATH="$tmp/units:" systemd-analyze verify \
+		    --man=no "$tmp/units/$1" >"$tmp/verify" 2>&1 &&
+		    [ ! -s "$tmp/verify" ]
+	}
+	check "systemd takes the daemon's unit" verify causeway.service
+	check "and one behind the gate" verify gated.service
+	# It would shut out every device that is no clock: disks are its work.
+	check_status 1 "the daemon's unit keeps its devices" grep -Eq \
+	    '^(ProtectClock|PrivateDevices|DeviceAllow|DevicePolicy)=' \
+	    "$tmp/units/causeway.service"
+else
+	echo "skip: systemd-analyze is not installed"
+fi
+
 finish
