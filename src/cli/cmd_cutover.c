@@ -73,10 +73,19 @@ confirm(void *arg, const struct cw_cutover_loss *loss, struct cw_error *err)
 		    (unsigned long long)loss->generation, age);
 	else
 		(void)snprintf(text, sizeof(text),
-		    "This site holds generation %llu of a seed; what happened "
-		    "since it was packed is lost.",
-		    (unsigned long long)loss->generation);
+		    "This site holds generation %llu%s; how old that is is not "
+		    "known, and what happened since is lost.",
+		    (unsigned long long)loss->generation,
+		    loss->is_seed ? " of a seed" : "");
 	say(c, text);
+	if (loss->heard[0] != '\0') {
+		cw_text_seconds(loss->heard_seconds, age);
+		(void)snprintf(text, sizeof(text),
+		    "Site %s was heard %s ago.  If it is active and can be "
+		    "reached, `causeway cutover %s` loses nothing.",
+		    loss->heard, age, c->store);
+		say(c, text);
+	}
 	if (loss->unapplied > 0) {
 		(void)snprintf(text, sizeof(text),
 		    "%llu changes of a later generation came in and are not "
@@ -247,7 +256,9 @@ switch_over(
 	}
 	if (last.code == CW_OK)
 		cw_error_set(&last, CW_ERR_REFUSED,
-		    "no other site that has an address here holds store %s; "
+		    "no other site that has an address here holds store %s, or "
+		    "its copy stands still there (`causeway status` at that "
+		    "site says why); "
 		    "`causeway pair CARD --at HOST:PORT` gives one",
 		    c->store);
 	else if (last.code == CW_ERR_UNREACHABLE) {

@@ -2,6 +2,7 @@
 #include "cli/commands.h"
 #include "cli/link_events.h"
 #include "cli/output.h"
+#include "site/channel.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -44,6 +45,7 @@ serve(struct cw_cli *cli)
 		cw_carrier_close(&carrier);
 		return cw_cli_fail(cli, &err);
 	}
+	o.channel = cw_channel_own();
 	cutover.home = cli->home;
 	cutover.secret = secret;
 	cutover.report = cw_cli_event;
@@ -53,9 +55,16 @@ serve(struct cw_cli *cli)
 	} else {
 		cw_session_on_order(s, cw_cutover_answer, &cutover);
 		/* Whoever dialled ends it; a line that breaks is no failure. */
-		if (cw_session_serve(s, NULL, NULL, 0, &err) < 0 &&
-		    err.code != CW_ERR_UNREACHABLE)
-			status = cw_cli_fail(cli, &err);
+		if (o.channel >= 0)
+			(void)cw_channel_send(o.channel, NULL, "%s %s",
+			    cw_session_is_visit(s) ? "visited" : "connected",
+			    cw_session_peer(s)->name);
+		if (cw_session_serve(s, NULL, NULL, 0, &err) < 0) {
+			if (err.code == CW_ERR_INTERRUPTED)
+				cw_session_bye(s, "the daemon stops");
+			else if (err.code != CW_ERR_UNREACHABLE)
+				status = cw_cli_fail(cli, &err);
+		}
 	}
 	cw_session_free(s);
 	cw_minisign_secret_free(secret);

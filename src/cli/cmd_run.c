@@ -1,8 +1,6 @@
 #include "base/fs.h"
-#include "base/log.h"
 #include "base/progress.h"
 #include "cli/commands.h"
-#include "cli/link_events.h"
 #include "cli/output.h"
 #include "cli/serve.h"
 #include "site/daemon.h"
@@ -86,36 +84,6 @@ open_home(struct cw_cli *cli, struct cw_error *err)
 	}
 }
 
-/*
- * Switchovers that a crash cut off before anything was handed over: nobody
- * works on the home but us, so the services are started again now.
- */
-static void
-put_back(struct cw_cli *cli, const struct cw_minisign_secret *secret)
-{
-	const struct cw_config *config = &cli->home->config;
-	const struct cw_cutover_options o = {
-	    .home = cli->home, .secret = secret, .report = cw_cli_event,
-	    .arg = cli};
-
-	for (size_t i = 0; i < config->store_count; i++) {
-		const struct cw_config_store *store = &config->stores[i];
-		struct cw_error err = CW_ERROR_INIT;
-		int got;
-
-		if (!cw_home_has_catalog(cli->home, store))
-			continue;
-		got = cw_cutover_put_back(store, &o, &err);
-		if (got == 1)
-			cw_log(CW_LOG_NOTICE,
-			    "store %s: a cutover had been cut off and was put "
-			    "back", store->name);
-		else if (got < 0)
-			cw_log(CW_LOG_ERROR, "store %s: %s", store->name,
-			    err.message);
-	}
-}
-
 int
 cmd_run(struct cw_cli *cli, int argc, char **argv)
 {
@@ -127,6 +95,8 @@ cmd_run(struct cw_cli *cli, int argc, char **argv)
 		    .session = cw_serve_session,
 		    .scan = cw_serve_scan,
 		    .is_active = cw_serve_is_active,
+		    .mend = cw_serve_mend,
+		    .is_cut_off = cw_serve_is_cut_off,
 		    .command = run_command,
 		    .arg = &serve,
 		},
@@ -143,8 +113,6 @@ cmd_run(struct cw_cli *cli, int argc, char **argv)
 	ret = open_home(cli, &err);
 	if (ret == 0)
 		ret = cw_cli_signing_key(cli, &serve.secret, &err);
-	if (ret == 0)
-		put_back(cli, serve.secret);
 	if (ret == 0)
 		ret = cw_daemon_run(cli->home, &daemon, &err);
 	cw_minisign_secret_free(serve.secret);

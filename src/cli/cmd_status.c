@@ -5,6 +5,8 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/ranges.h"
+#include "cli/status_daemon.h"
+#include "cli/status_rest.h"
 #include "seed/import.h"
 #include "site/control.h"
 #include "site/current.h"
@@ -15,7 +17,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static const char usage[] =
     "usage: causeway status [STORE]\n"
@@ -43,11 +44,13 @@ struct facts {
 	char *awaited; /* volumes of it, "3 7" */
 	bool has_digest;
 	uint8_t digest[CW_STATE_SIZE];
+	const char *site; /* where it is active; NULL: not known */
 	bool is_active;
 	bool has_handover; /* given away, not heard that it arrived */
 	uint64_t epoch;
-	bool has_current; /* a replica: when it last was all there was */
-	int64_t current;
+	struct cw_status_rest rest;
+	bool has_current; /* a replica: how long ago it was all there was */
+	double current;
 	struct cw_behind behind;       /* what came and is not applied */
 	struct cw_peer *peers;	       /* one for each of the configuration */
 	struct cw_seed_summary *seeds; /* that were packed here */
@@ -71,7 +74,7 @@ look_beside(const struct cw_home *home, const struct cw_config_store *store,
 			&f->peers[i], err) < 0)
 			goto out;
 	if (dirfd >= 0)
-		got = cw_current_load(dirfd, &generation, &f->current, err);
+		got = cw_current_age(dirfd, &generation, &f->current, err);
 	f->has_current = got == 0;
 	if (dirfd >= 0)
 		cw_behind_load(dirfd, &f->behind);
@@ -81,11 +84,28 @@ out:
 	return got < 0 ? -1 : 0;
 }
 
+/* Where the store is active as far as is known here; NULL: nobody told. */
+static const char *
+active_site(const struct cw_home *home, const struct cw_role *role)
+{
+	const struct cw_config *config = &home->config;
+	const struct cw_minisign_public *last =
+	    &role->history.epochs[role->history.count - 1].site;
+
+	if (role->is == CW_ROLE_IS_ACTIVE)
+		return config->name;
+	for (size_t i = 0; i < config->peer_count; i++)
+		if (cw_minisign_public_equal(last, &config->peers[i].card.sign))
+			return config->peers[i].name;
+	return NULL;
+}
+
 static int
 look_at_role(const struct cw_home *home, const struct cw_config_store *store,
     struct cw_catalog *c, struct facts *f, struct cw_error *err)
 {
 	struct cw_role role;
+	int ret;
 
 	if (cw_home_role(home, store, c, &role, err) < 0)
 		return -1;
@@ -93,8 +113,10 @@ look_at_role(const struct cw_home *home, const struct cw_config_store *store,
 	f->is_active = role.is == CW_ROLE_IS_ACTIVE;
 	f->has_handover = role.has_handover;
 	f->epoch = role.epoch;
+	f->site = active_site(home, &role);
+	ret = cw_status_rest_look(home, store, &role, &f->rest, err);
 	cw_role_free(&role);
-	return 0;
+	return ret;
 }
 
 static int
@@ -203,90 +225,6 @@ peers_json(
 	return peers;
 }
 
-static double
-number(const json_t *object, const char *name)
-{
-	return json_number_value(json_object_get(object, name));
-}
-
-static void
-print_link(const json_t *link)
-{
-	const char *peer = json_string_value(json_object_get(link, "peer"));
-	const char *state = json_string_value(json_object_get(link, "state"));
-	const char *doing = json_string_value(json_object_get(link, "doing"));
-	const char *failure =
-	    json_string_value(json_object_get(link, "failure"));
-	char since[CW_TEXT_MAX];
-
-	if (peer == NULL || state == NULL)
-		return;
-	(void)printf("  link to %s: %s", peer,
-	    strcmp(state, "awaited") == 0 ? "not connected" : state);
-	if (json_object_get(link, "seconds") != NULL) {
-		cw_text_seconds(number(link, "seconds"), since);
-		(void)printf(" for %s", since);
-	}
-	if (json_object_get(link, "retry_seconds") != NULL) {
-		cw_text_seconds(number(link, "retry_seconds"), since);
-		(void)printf(", next attempt in %s", since);
-	}
-	if (doing != NULL)
-		(void)printf("; %s", doing);
-	if (failure != NULL)
-		(void)printf("; the last one failed: %s", failure);
-	(void)putchar('\n');
-}
-
-/* What is being done, a line each. */
-static void
-print_work(const json_t *list, const char *name, const char *verb)
-{
-	const json_t *item, *failure;
-	char since[CW_TEXT_MAX];
-	size_t i;
-
-	json_array_foreach(list, i, item)
-	{
-		const char *what =
-		    json_string_value(json_object_get(item, name));
-
-		failure = json_object_get(item, "failure");
-		if (what == NULL)
-			continue;
-		if (json_object_get(item, "pid") != NULL) {
-			cw_text_seconds(number(item, "seconds"), since);
-			(void)printf("  %s %s for %s\n", verb, what, since);
-		}
-		if (json_is_string(failure))
-			(void)printf("  store %s, no generation: %s\n", what,
-			    json_string_value(failure));
-	}
-}
-
-static void
-print_daemon(const json_t *daemon)
-{
-	const char *listening =
-	    json_string_value(json_object_get(daemon, "listening"));
-	const json_t *links = json_object_get(daemon, "links"), *link;
-	char since[CW_TEXT_MAX];
-	size_t i;
-
-	if (daemon == NULL) {
-		(void)puts("The daemon does not run.");
-		return;
-	}
-	cw_text_seconds(number(daemon, "seconds"), since);
-	(void)printf("The daemon runs for %s (process %lld)%s%s\n", since,
-	    (long long)json_integer_value(json_object_get(daemon, "pid")),
-	    listening != NULL ? ", listening on " : "",
-	    listening != NULL ? listening : "");
-	json_array_foreach(links, i, link) print_link(link);
-	print_work(json_object_get(daemon, "stores"), "name", "scanning");
-	print_work(json_object_get(daemon, "commands"), "command", "running");
-}
-
 /* Whether a replica has all that its seed held. */
 static bool
 is_complete(const struct facts *f)
@@ -298,11 +236,10 @@ is_complete(const struct facts *f)
 static json_t *
 lag_json(const struct facts *f)
 {
-	int64_t lag = time(NULL) - f->current;
-
 	if (f->is_active)
 		return json_integer(0);
-	return f->has_current ? json_integer(lag > 0 ? lag : 0) : json_null();
+	return f->has_current ? json_integer((json_int_t)f->current)
+			      : json_null();
 }
 
 /* Of a replica: the one it came with. */
@@ -364,7 +301,7 @@ store_json(const struct cw_config *config, const struct cw_config_store *store,
 {
 	return json_pack(
 	    "{s:s, s:o, s:s, s:I, s:I, s:o, s:I, s:I, s:I, s:b, s:o, s:o, s:o, "
-	    "s:s?, s:o, s:o, s:I, s:I, s:[]}",
+	    "s:s?, s:s?, s:o, s:o, s:I, s:I, s:o, s:o, s:[]}",
 	    "name", store->name, "id",
 	    f->has_catalog ? cw_cli_json_hex(f->info.store_id, CW_STORE_ID_SIZE)
 			   : json_null(),
@@ -382,9 +319,11 @@ store_json(const struct cw_config *config, const struct cw_config_store *store,
 	    "behind_bytes",
 	    f->is_active ? json_integer(0)
 			 : json_integer((json_int_t)f->behind.bytes),
-	    "follow", store->follow, "peers", peers_json(config, f, daemon),
-	    "seeds", seeds_json(f), "floor", (json_int_t)f->info.floor,
-	    "settled_generation", (json_int_t)f->settled, "checks");
+	    "follow", store->follow, "active_site", f->site, "peers",
+	    peers_json(config, f, daemon), "seeds", seeds_json(f), "floor",
+	    (json_int_t)f->info.floor, "settled_generation",
+	    (json_int_t)f->settled, "cutover", cw_status_rest_json(&f->rest),
+	    "diverged", cw_status_diverged_json(&f->rest), "checks");
 }
 
 /* Who follows, and how far; or how old the replica is. */
@@ -406,7 +345,7 @@ print_peers(const struct cw_config *config, const struct facts *f)
 			: "");
 	}
 	if (!f->is_active && f->has_current) {
-		cw_text_seconds((double)(time(NULL) - f->current), text);
+		cw_text_seconds(f->current, text);
 		(void)printf("  was all there was %s ago\n", text);
 	}
 	if (!f->is_active && f->behind.rows > 0) {
@@ -460,10 +399,12 @@ print_seeds(const struct facts *f)
 }
 
 static void
-print_store(const struct cw_config *config, const struct cw_config_store *store,
+print_store(const struct cw_home *home, const struct cw_config_store *store,
     const struct facts *f)
 {
+	const struct cw_config *config = &home->config;
 	char entries[CW_TEXT_MAX], bytes[CW_TEXT_MAX], pending[CW_TEXT_MAX];
+	const char *site;
 	char hex[2 * CW_STATE_SIZE + 1];
 
 	(void)printf("Store %s: %s", store->name, f->role);
@@ -471,8 +412,9 @@ print_store(const struct cw_config *config, const struct cw_config_store *store,
 		(void)printf(" and given away; run `causeway cutover %s` again "
 			     "to finish",
 		    store->name);
-	if (!f->is_active && store->follow != NULL)
-		(void)printf(", a replica of %s", store->follow);
+	site = f->site != NULL ? f->site : store->follow;
+	if (!f->is_active && site != NULL)
+		(void)printf(", a replica of %s", site);
 	if (f->info.generation == 0) {
 		(void)puts(store->follow == NULL
 			       ? "; not scanned yet: `causeway scan` does"
@@ -514,6 +456,7 @@ print_store(const struct cw_config *config, const struct cw_config_store *store,
 			       : "");
 	}
 	print_seeds(f);
+	cw_status_rest_print(&f->rest, home, store->name);
 }
 
 /* Adds a store to the array, or prints it.  -1: its catalog failed. */
@@ -530,7 +473,8 @@ show(struct cw_cli *cli, const struct cw_config_store *store, json_t *stores,
 		json_array_append_new(
 		    stores, store_json(&cli->home->config, store, &f, daemon));
 	else
-		print_store(&cli->home->config, store, &f);
+		print_store(cli->home, store, &f);
+	cw_status_rest_free(&f.rest);
 	free(f.role);
 	free(f.import);
 	free(f.awaited);
@@ -556,7 +500,7 @@ status(struct cw_cli *cli, const char *only)
 	daemon = ask_daemon(cli->home);
 	if (!cli->json) {
 		(void)printf("Site %s, %s\n", card.name, words);
-		print_daemon(daemon);
+		cw_status_daemon_print(daemon);
 	}
 	stores = json_array();
 	/* One store that fails does not hide the others. */

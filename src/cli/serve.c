@@ -82,3 +82,36 @@ cw_serve_is_active(
 	(void)arg;
 	return cw_home_looks_active(home, store);
 }
+
+int
+cw_serve_mend(void *arg, struct cw_home *home,
+    const struct cw_config_store *store, struct cw_error *err)
+{
+	const struct cw_serve *serve = arg;
+	const struct cw_cutover_options o = {
+	    .home = home, .secret = serve->secret, .report = log_event};
+	int got = cw_cutover_put_back(store, &o, err);
+
+	if (got == 1)
+		cw_log(CW_LOG_NOTICE,
+		    "store %s: a cutover had been cut off and was put back",
+		    store->name);
+	return got < 0 ? -1 : 0;
+}
+
+bool
+cw_serve_is_cut_off(
+    void *arg, const struct cw_home *home, const struct cw_config_store *store)
+{
+	enum cw_cutover_rest rest = CW_CUTOVER_REST_NONE;
+	struct cw_role role = {0};
+	bool is;
+
+	(void)arg;
+	is = cw_home_has_catalog(home, store) &&
+	     cw_home_role(home, store, NULL, &role, NULL) == 0 &&
+	     cw_cutover_look(home, store, &role, &rest, NULL) == 0 &&
+	     rest == CW_CUTOVER_REST_FENCING;
+	cw_role_free(&role);
+	return is;
+}

@@ -21,4 +21,9 @@ int cw_serve_scan(void *arg, struct cw_home *home,
 bool cw_serve_is_active(
     void *arg, const struct cw_home *home, const struct cw_config_store *store);
 
+int cw_serve_mend(void *arg, struct cw_home *home,
+    const struct cw_config_store *store, struct cw_error *err);
+bool cw_serve_is_cut_off(
+    void *arg, const struct cw_home *home, const struct cw_config_store *store);
+
 #endif

@@ -103,3 +103,17 @@ cw_channel_words(char *line, char **words, unsigned max)
 	}
 	return count;
 }
+
+static int own_fd = -1;
+
+void
+cw_channel_set_own(int fd)
+{
+	own_fd = fd;
+}
+
+int
+cw_channel_own(void)
+{
+	return own_fd;
+}

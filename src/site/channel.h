@@ -9,10 +9,14 @@
  *   scanned STORE GENERATION failed   GENERATION is 0
  *   stop                          say goodbye and end
  * From a link session:
- *   connected PEER                the handshake is done, this is who it is
+ *   proved PEER                   the handshake is done, this is who it is
+ *   connected PEER                HELLO is done as well, and roles are settled
  *   visited PEER                  the same for one that came for one errand
  *   poll STORE                    please take a generation now
  *   doing TEXT                    for people, in `status`
+ *   left STORE TEXT               why it stands still in this session: the
+ *                                 daemon has another one begun after a while
+ *   refused STORE TEXT            the same, and the peer says so: it will
  * From a scan job:
  *   generation N changed|unchanged
  *   busy TEXT                     who works on the store
@@ -55,5 +59,12 @@ unsigned cw_channel_words(char *line, char **words, unsigned max);
 
 /* Makes the pair; both are close-on-exec.  ours does not block. */
 int cw_channel_pair(int *ours, int *theirs, struct cw_error *err);
+
+/*
+ * The channel of a command that is a session (`link`): set in the child of the
+ * daemon, and asked for by the command; -1: there is no daemon.
+ */
+void cw_channel_set_own(int fd);
+int cw_channel_own(void);
 
 #endif

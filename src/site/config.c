@@ -14,9 +14,8 @@
 #define SETTINGS_MAX 10000u
 #define KEYS_MAX     100u /* of one repeatable key */
 
-static const char *const hooks[] = {
-    "fence", "unfence", "quiesce", "resume", "promote", "demote", "alarm",
-    "medium"};
+static const char *const hooks[] = {"fence", "unfence", "quiesce", "resume",
+    "promote", "demote", "alarm", "medium"};
 static const char *const checks[] = {
     "store", "probe", "every", "failures", "then"};
 

@@ -1,51 +1,57 @@
 #include "site/current.h"
 
-#include "base/bytes.h"
 #include "base/fs.h"
+#include "store/peer.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#define CURRENT_FILE "current"
-#define BEHIND_FILE  "behind"
+#define CURRENT_MAX 128u
+#define BEHIND_FILE "behind"
 
 int
-cw_current_save(
-    int dirfd, uint64_t generation, int64_t time, struct cw_error *err)
+cw_current_save(int dirfd, uint64_t generation, struct cw_error *err)
 {
-	char text[64];
-	int len = snprintf(
-	    text, sizeof(text), "%" PRIu64 " %" PRId64 "\n", generation, time);
+	char text[CURRENT_MAX], boot[CW_BOOT_ID_SIZE];
+	int len;
 
+	cw_boot_id(boot);
+	len = snprintf(text, sizeof(text), "%" PRIu64 " %lld %" PRIu64 " %s\n",
+	    generation, (long long)time(NULL), cw_boot_seconds(),
+	    boot[0] != '\0' ? boot : "-");
 	(void)unlinkat(dirfd, BEHIND_FILE, 0);
-	return cw_save_file(dirfd, CURRENT_FILE, text, (size_t)len, 0600, err);
+	return cw_save_file(
+	    dirfd, CW_CURRENT_FILE, text, (size_t)len, 0600, err);
 }
 
 int
-cw_current_load(
-    int dirfd, uint64_t *generation, int64_t *time, struct cw_error *err)
+cw_current_age(
+    int dirfd, uint64_t *generation, double *seconds, struct cw_error *err)
 {
+	char boot[CW_BOOT_ID_SIZE], noted[CW_BOOT_ID_SIZE] = "";
 	struct cw_buf text = CW_BUF_INIT;
-	uint64_t seconds = 0;
-	char *space;
-	int ret = cw_read_file(dirfd, CURRENT_FILE, 64, &text, err);
+	uint64_t wall, uptime = 0;
+	int ret = cw_read_file(dirfd, CW_CURRENT_FILE, CURRENT_MAX, &text, err);
+	int count;
 
 	if (ret != 0)
 		goto out;
 	/* What makes no sense tells nothing. */
 	ret = 1;
-	space = strchr(cw_buf_string(&text), ' ');
-	if (space != NULL && text.data[text.len - 1] == '\n' &&
-	    cw_decimal_parse((const char *)text.data,
-		(size_t)(space - (const char *)text.data), INT64_MAX,
-		generation) &&
-	    cw_decimal_parse(space + 1,
-		text.len - (size_t)(space + 2 - (const char *)text.data),
-		INT64_MAX, &seconds)) {
-		*time = (int64_t)seconds;
+	count = sscanf(cw_buf_string(&text),
+	    "%" SCNu64 " %" SCNu64 " %" SCNu64 " %36[0-9a-f-]", generation,
+	    &wall, &uptime, noted);
+	cw_boot_id(boot);
+	if (count == 4 && boot[0] != '\0' && strcmp(boot, noted) == 0 &&
+	    uptime <= cw_boot_seconds()) {
+		*seconds = (double)(cw_boot_seconds() - uptime);
+		ret = 0;
+	} else if (count >= 2 && wall <= (uint64_t)time(NULL)) {
+		*seconds = (double)((uint64_t)time(NULL) - wall);
 		ret = 0;
 	}
 out:

@@ -1,7 +1,9 @@
 /*
  * When a replica was last known to be all that the active site had:
- * STORE_DIR/current, "GENERATION SECONDS" (since 1970), written whenever a
- * generation is acknowledged.  A failover tells from it what it may lose.
+ * STORE_DIR/current, "GENERATION SECONDS UPTIME BOOT", written whenever a
+ * generation is acknowledged.  A failover tells from it what it may lose, and
+ * by the wall's clock (SECONDS, since 1970) alone that would be wrong where the
+ * clock was set meanwhile: within one boot its own clock counts.
  */
 #ifndef CW_SITE_CURRENT_H
 #define CW_SITE_CURRENT_H
@@ -10,11 +12,16 @@
 
 #include <stdint.h>
 
-int cw_current_save(
-    int dirfd, uint64_t generation, int64_t time, struct cw_error *err);
-/* 0; 1 if nothing is known. */
-int cw_current_load(
-    int dirfd, uint64_t *generation, int64_t *time, struct cw_error *err);
+#define CW_CURRENT_FILE "current"
+
+/* As of now. */
+int cw_current_save(int dirfd, uint64_t generation, struct cw_error *err);
+/*
+ * How long ago that was, in seconds: 0; 1 if nothing is known, which is so
+ * where the clock stands before that time in another boot.
+ */
+int cw_current_age(
+    int dirfd, uint64_t *generation, double *seconds, struct cw_error *err);
 
 /*
  * What came in from a source and is not applied yet, as the session noted it a

@@ -130,10 +130,16 @@ last_sync(struct cw_session *s, struct cw_session_store *st,
 	uint8_t before[CW_STILL_SIZE], after[CW_STILL_SIZE];
 	uint8_t digest[CW_STATE_SIZE];
 	uint64_t generation;
+	int ret;
 
 	cutover_step(o, r, "proof of the fence");
-	if (cw_home_prove_unheld(o->home, st->config, err) < 0 ||
-	    walk_store(o, st->config, before, err) < 0)
+	cw_session_busy(s, true);
+	ret = cw_home_prove_unheld(o->home, st->config, err) < 0 ||
+		      walk_store(o, st->config, before, err) < 0
+		  ? -1
+		  : 0;
+	cw_session_busy(s, false);
+	if (ret < 0)
 		return -1;
 	cutover_step(o, r, "last sync");
 	if (bring_up(s, st, "quiesced", LAST_SYNC_LIMIT_MS, state, err) < 0 ||
@@ -147,8 +153,13 @@ last_sync(struct cw_session *s, struct cw_session_store *st,
 		    (unsigned long long)generation,
 		    (unsigned long long)state->acked);
 	cutover_step(o, r, "second proof");
-	if (walk_store(o, st->config, after, err) < 0 ||
-	    cw_home_prove_unheld(o->home, st->config, err) < 0)
+	cw_session_busy(s, true);
+	ret = walk_store(o, st->config, after, err) < 0 ||
+		      cw_home_prove_unheld(o->home, st->config, err) < 0
+		  ? -1
+		  : 0;
+	cw_session_busy(s, false);
+	if (ret < 0)
 		return -1;
 	if (memcmp(before, after, sizeof(before)) != 0)
 		return cw_error_set(err, CW_ERR_REFUSED,
@@ -176,6 +187,7 @@ put_back_role(const struct cw_config_store *store,
 	is_given = role.has_handover;
 	if (role.is == CW_ROLE_IS_ACTIVE && role.moving != CW_MOVING_NOT &&
 	    (!is_given || is_unsent)) {
+		cutover_await_fence(o, store);
 		ret = is_given ? cw_role_withdraw(&role, err) : 0;
 		cw_role_set_moving(&role, CW_MOVING_NOT);
 		if (ret == 0)
@@ -470,7 +482,15 @@ cw_cutover_resume(const struct cw_config_store *store,
 		r->generation =
 		    role.history.epochs[role.history.count - 1].generation;
 		cutover_step(o, r, "promote");
-		if (cutover_promote(o, store, &role, err) < 0)
+		if (role.history.epochs[role.history.count - 1].kind ==
+		    CW_EPOCH_FAILOVER)
+			ret = cw_error_set(err, CW_ERR_REFUSED,
+			    "store %s was taken over here, and its service was "
+			    "not started yet; run `causeway cutover %s "
+			    "--primary-lost` again to end that",
+			    store->name, store->name);
+		else if (cutover_promote(o, store, &role, "switchover", err) <
+			 0)
 			ret = cw_error_advise(err,
 			    "the store is active here, but not served; mend "
 			    "the hook and run the same command again");
@@ -478,6 +498,20 @@ cw_cutover_resume(const struct cw_config_store *store,
 	}
 	cw_role_free(&role);
 	cw_close(&lock);
+	return ret;
+}
+
+/* Both hold the same by now: nothing of a lost epoch may be in the way. */
+static int
+check_target(
+    struct cw_session *s, struct cw_session_store *st, struct cw_error *err)
+{
+	struct cw_session_args *args = cw_session_args_new();
+	int ret;
+
+	cw_session_args_number(args, "synced", 1);
+	ret = cw_session_order(s, st, "preflight", args, NULL, err);
+	cw_session_args_free(args);
 	return ret;
 }
 
@@ -490,6 +524,7 @@ drive(struct cw_session *s, struct cw_session_store *st,
 	uint8_t digest[CW_STATE_SIZE];
 	/* Also one that a crash cut off before. */
 	bool was_fencing = st->role.moving == CW_MOVING_FENCING;
+	int ret;
 
 	/* Given away before, and the answer was lost. */
 	if (st->role.has_handover) {
@@ -501,15 +536,20 @@ drive(struct cw_session *s, struct cw_session_store *st,
 	if (preflight(s, st, o, err) < 0)
 		goto failed;
 	cutover_step(o, r, "sync");
-	if (bring_up(s, st, NULL, SYNC_LIMIT_MS, &state, err) < 0)
+	if (bring_up(s, st, NULL, SYNC_LIMIT_MS, &state, err) < 0 ||
+	    check_target(s, st, err) < 0)
 		goto failed;
 	cutover_step(o, r, "fence");
 	was_fencing = true;
 	cw_role_set_moving(&st->role, CW_MOVING_FENCING);
-	if (cutover_save(o, st->config, &st->role, err) < 0 ||
-	    cutover_hook(o, st->config, CW_HOOK_FENCE, &st->role, "switchover",
-		err) < 0 ||
-	    last_sync(s, st, o, r, &state, err) < 0)
+	cw_session_busy(s, true);
+	ret = cutover_save(o, st->config, &st->role, err) < 0 ||
+		      cutover_hook(o, st->config, CW_HOOK_FENCE, &st->role,
+			  "switchover", err) < 0
+		  ? -1
+		  : 0;
+	cw_session_busy(s, false);
+	if (ret < 0 || last_sync(s, st, o, r, &state, err) < 0)
 		goto failed;
 	r->generation = state.acked;
 	return hand_over(s, st, o, state.acked, state.acked_digest, r, err);

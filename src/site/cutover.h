@@ -38,7 +38,9 @@ struct cw_cutover_loss {
 	uint64_t missing;    /* files of the catalog that never arrived */
 	uint64_t mailboxes;  /* directories that lack some of them */
 	uint64_t unapplied;  /* changes that came and are not complete */
-	char list[4096];     /* path of the list of what is missing, or "" */
+	char heard[64];	     /* a site that lived a moment ago, or "" */
+	double heard_seconds;
+	char list[4096]; /* path of the list of what is missing, or "" */
 };
 
 struct cw_cutover_options {
@@ -87,12 +89,6 @@ int cw_cutover_fail_over(const struct cw_config_store *store,
     struct cw_error *err);
 
 /*
- * Another site began this epoch, too: the next failover that is ordered here
- * begins a new one, which ends the split.
- */
-void cw_cutover_note_split(int dirfd, uint64_t epoch);
-
-/*
  * The record of a hand-over to this peer that is under way, as it stands
  * before a session with the peer may settle it: 1 with the text appended, 0 if
  * there is none, -1.
@@ -125,5 +121,24 @@ int cw_cutover_resume(const struct cw_config_store *store,
  */
 int cw_cutover_put_back(const struct cw_config_store *store,
     const struct cw_cutover_options *options, struct cw_error *err);
+
+/*
+ * What the record and the marks beside it say that is not done, for `status`
+ * and for whoever may do it.
+ */
+enum cw_cutover_rest {
+	CW_CUTOVER_REST_NONE,
+	CW_CUTOVER_REST_RUNS,	 /* a cutover is under way in some process */
+	CW_CUTOVER_REST_FENCING, /* cut off before the hand-over */
+	CW_CUTOVER_REST_GIVEN,	 /* handed over, and not known to be taken */
+	CW_CUTOVER_REST_PROMOTE, /* active, and the promote hook is owed */
+	CW_CUTOVER_REST_FENCE,	 /* passed by, and the fence hook is owed */
+	CW_CUTOVER_REST_SPLIT,	 /* another site began this epoch as well */
+};
+
+/* It reads only, and waits for nobody. */
+int cw_cutover_look(const struct cw_home *home,
+    const struct cw_config_store *store, const struct cw_role *role,
+    enum cw_cutover_rest *rest, struct cw_error *err);
 
 #endif

@@ -11,7 +11,9 @@
 #include "seed/import.h"
 #include "site/current.h"
 #include "site/guard.h"
+#include "site/mark.h"
 #include "store/contents.h"
+#include "store/peer.h"
 
 #include <fcntl.h>
 #include <inttypes.h>
@@ -25,7 +27,6 @@
 #define LOCK_WAIT_MS	60000u
 #define CUTOVER_WAIT_MS 10000u
 #define MISSING_DIR	"missing"
-#define SPLIT_FILE	"split"
 
 struct failover {
 	const struct cw_cutover_options *o;
@@ -184,26 +185,50 @@ seed_time(struct failover *f, int64_t *then, struct cw_error *err)
 	return got;
 }
 
+/* A site that was heard a moment ago may be active still. */
+static void
+look_who_lives(struct failover *f)
+{
+	const struct cw_config *config = &f->o->home->config;
+	uint64_t now = cw_boot_seconds();
+
+	for (size_t i = 0; i < config->peer_count; i++) {
+		const char *name = config->peers[i].name;
+		struct cw_peer peer;
+
+		if (cw_peer_load(f->dirfd, name, &peer, NULL) == 0 &&
+		    cw_peer_is_heard(&peer) && peer.heard <= now) {
+			(void)snprintf(
+			    f->loss.heard, sizeof(f->loss.heard), "%s", name);
+			f->loss.heard_seconds = (double)(now - peer.heard);
+		}
+	}
+}
+
 static int
 measure(struct failover *f, struct cw_error *err)
 {
 	uint64_t generation = 0;
+	double seconds = 0;
 	int64_t then;
-	int got = cw_current_load(f->dirfd, &generation, &then, err);
+	int got = cw_current_age(f->dirfd, &generation, &seconds, err);
 
-	if (got == 1) {
+	/* Of a seed alone, only the wall's clocks of both sites tell. */
+	if (got == 1 && faccessat(f->dirfd, CW_CURRENT_FILE, F_OK, 0) < 0) {
 		f->loss.is_seed = true;
 		got = seed_time(f, &then, err);
+		seconds = got == 0 ? (double)(time(NULL) - then) : 0;
+		if (seconds < 0)
+			got = 1;
 	}
 	if (got < 0)
 		return -1;
 	f->loss.generation = cw_catalog_info(f->catalog)->generation;
 	if (got == 0 && generation <= f->loss.generation) {
 		f->loss.has_age = true;
-		f->loss.seconds = (double)(time(NULL) - then);
-		if (f->loss.seconds < 0)
-			f->loss.seconds = 0;
+		f->loss.seconds = seconds;
 	}
+	look_who_lives(f);
 	return 0;
 }
 
@@ -240,29 +265,6 @@ guard(struct failover *f, uint64_t epoch, struct cw_error *err)
 	return 0;
 }
 
-void
-cw_cutover_note_split(int dirfd, uint64_t epoch)
-{
-	char text[24];
-	int len = snprintf(text, sizeof(text), "%" PRIu64, epoch);
-
-	(void)cw_save_file(dirfd, SPLIT_FILE, text, (size_t)len, 0600, NULL);
-}
-
-static bool
-is_split(const struct failover *f, uint64_t epoch)
-{
-	struct cw_buf text = CW_BUF_INIT;
-	uint64_t noted = 0;
-	bool is_noted =
-	    cw_read_file(f->dirfd, SPLIT_FILE, 24, &text, NULL) == 0 &&
-	    cw_decimal_parse(
-		(const char *)text.data, text.len, UINT64_MAX, &noted);
-
-	cw_buf_free(&text);
-	return is_noted && noted == epoch;
-}
-
 /* All before the record: nothing has happened yet if this fails. */
 static int
 prepare(struct failover *f, struct cw_role *role, struct cw_cutover_result *r,
@@ -290,10 +292,10 @@ take_over(struct failover *f, struct cw_role *role, struct cw_cutover_result *r,
     struct cw_error *err)
 {
 	const struct cw_epochs *history = &role->history;
-
-	bool has_split = is_split(f, role->epoch);
 	/* What was given away to a site that is gone is taken back. */
-	bool is_anew = has_split || role->has_handover;
+	bool is_anew =
+	    cw_mark_look(f->dirfd, CW_MARK_SPLIT, role->epoch, NULL) == 1 ||
+	    role->has_handover;
 
 	if (role->is == CW_ROLE_IS_ACTIVE && !is_anew &&
 	    history->epochs[history->count - 1].kind != CW_EPOCH_FAILOVER)
@@ -311,6 +313,8 @@ take_over(struct failover *f, struct cw_role *role, struct cw_cutover_result *r,
 		    cw_role_promote(role, CW_EPOCH_FAILOVER,
 			cw_catalog_info(f->catalog)->generation, f->o->secret,
 			err) < 0 ||
+		    cw_mark_set(f->dirfd, CW_MARK_PROMOTING, role->epoch, err) <
+			0 ||
 		    cw_home_role_save(f->o->home, f->store, f->catalog, role,
 			f->o->secret, err) < 0)
 			return -1;
@@ -323,8 +327,7 @@ take_over(struct failover *f, struct cw_role *role, struct cw_cutover_result *r,
 		    "the store is active here, but not served; run the same "
 		    "command again");
 	cutover_step(f->o, r, "promote");
-	if (cutover_hook(
-		f->o, f->store, CW_HOOK_PROMOTE, role, "failover", err) < 0)
+	if (cutover_promote(f->o, f->store, role, "failover", err) < 0)
 		return cw_error_advise(err,
 		    "the store is active here, but not served; mend the hook "
 		    "and run the same command again");

@@ -22,6 +22,13 @@ int cutover_hook(const struct cw_cutover_options *o,
     const struct cw_config_store *store, enum cw_hook hook,
     const struct cw_role *role, const char *reason, struct cw_error *err);
 
+/*
+ * Waits for a fence hook that a process which was killed has left running, as
+ * long as a hook may take.
+ */
+void cutover_await_fence(
+    const struct cw_cutover_options *o, const struct cw_config_store *store);
+
 /* Saves it under the store's lock. */
 int cutover_save(const struct cw_cutover_options *o,
     const struct cw_config_store *store, const struct cw_role *role,
@@ -47,7 +54,7 @@ int cutover_is_owed(const struct cw_cutover_options *o,
 /* Runs the promote hook, and it is owed no more. */
 int cutover_promote(const struct cw_cutover_options *o,
     const struct cw_config_store *store, const struct cw_role *role,
-    struct cw_error *err);
+    const char *reason, struct cw_error *err);
 
 /* Generation and digest of the catalog; CW_ERR_FAILED if it is not known. */
 int cutover_look(const struct cw_cutover_options *o,
@@ -60,8 +67,8 @@ struct cw_minisign_public *cutover_pins(
 
 /* The standby's answers. */
 int cutover_preflight(const struct cw_cutover_options *o, struct cw_session *s,
-    struct cw_session_store *st, struct cw_session_args *values,
-    struct cw_error *err);
+    struct cw_session_store *st, const struct cw_session_args *args,
+    struct cw_session_args *values, struct cw_error *err);
 int cutover_accept(const struct cw_cutover_options *o, struct cw_session *s,
     struct cw_session_store *st, const struct cw_session_args *args,
     struct cw_session_args *values, struct cw_error *err);

@@ -98,7 +98,7 @@ cw_cutover_answer(void *arg, struct cw_session *s, struct cw_session_store *st,
 	if (strcmp(kind, "cutover") == 0)
 		return answer_cutover(o, s, st, values, err);
 	if (strcmp(kind, "preflight") == 0)
-		return cutover_preflight(o, s, st, values, err);
+		return cutover_preflight(o, s, st, args, values, err);
 	if (strcmp(kind, "accept") == 0)
 		return cutover_accept(o, s, st, args, values, err);
 	return cw_error_set(err, CW_ERR_UNSUPPORTED,

@@ -36,10 +36,30 @@ check_disk(const char *path, struct cw_error *err)
 	return 0;
 }
 
+/* Whether nothing of a lost epoch is in it; by the record, as it is now. */
+static int
+check_equal(const struct cw_cutover_options *o,
+    const struct cw_config_store *store, struct cw_error *err)
+{
+	struct cw_role role;
+	bool is_equal;
+
+	if (cw_home_role(o->home, store, NULL, &role, err) < 0)
+		return -1;
+	is_equal = role.is != CW_ROLE_IS_FENCED && role.fork == CW_FORK_NONE;
+	cw_role_free(&role);
+	return is_equal ? 0
+			: cw_error_set(err, CW_ERR_REFUSED,
+			      "store %s is not yet made equal here since "
+			      "another site took over; see `causeway status "
+			      "%s`",
+			      store->name, store->name);
+}
+
 int
 cutover_preflight(const struct cw_cutover_options *o, struct cw_session *s,
-    struct cw_session_store *st, struct cw_session_args *values,
-    struct cw_error *err)
+    struct cw_session_store *st, const struct cw_session_args *args,
+    struct cw_session_args *values, struct cw_error *err)
 {
 	static const enum cw_hook hooks[] = {CW_HOOK_PROMOTE};
 	const struct cw_config_store *store = st->config;
@@ -49,11 +69,9 @@ cutover_preflight(const struct cw_cutover_options *o, struct cw_session *s,
 	if (!st->has_catalog || st->role.is == CW_ROLE_IS_ACTIVE)
 		return cw_error_set(err, CW_ERR_REFUSED,
 		    "store %s is not a standby here", store->name);
-	if (st->role.is == CW_ROLE_IS_FENCED)
-		return cw_error_set(err, CW_ERR_REFUSED,
-		    "store %s is still fenced here: it has to be made equal by "
-		    "a sync first",
-		    store->name);
+	/* What went its own way is made equal by the sync in between. */
+	if (cw_session_args_get(args, "synced") != NULL)
+		return check_equal(o, store, err);
 	for (size_t i = 0; i < sizeof(hooks) / sizeof(*hooks); i++)
 		if (cw_hook_check(
 			&o->home->config, store->name, hooks[i], err) < 0)
@@ -181,7 +199,8 @@ accept_record(const struct cw_cutover_options *o, struct cw_session *s,
 		cutover_say(o, "store %s: active at this site, epoch %" PRIu64,
 		    st->config->name, st->role.epoch);
 	}
-	if (owed == 1 && cutover_promote(o, st->config, &st->role, err) < 0)
+	if (owed == 1 &&
+	    cutover_promote(o, st->config, &st->role, "switchover", err) < 0)
 		return give_back(o, s, st, generation, digest, values, err);
 	cw_epochs_format(&st->role.history, &text);
 	cw_session_args_number(values, "epoch", st->role.epoch);
@@ -203,7 +222,10 @@ cutover_accept(const struct cw_cutover_options *o, struct cw_session *s,
 		    err, CW_ERR_FORMAT, "a hand-over without its record");
 	if (cutover_lock(o, st->config, CUTOVER_WAIT_MS, &lock, err) < 0)
 		return -1;
+	/* The active site waits for the promote hook. */
+	cw_session_busy(s, true);
 	ret = accept_record(o, s, st, record, values, err);
+	cw_session_busy(s, false);
 	cw_close(&lock);
 	return ret;
 }

@@ -4,19 +4,21 @@
  */
 #include "site/cutover_impl.h"
 
-#include "base/bytes.h"
 #include "base/fs.h"
+#include "site/mark.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <time.h>
 #include <unistd.h>
 
-#define LOCK_WAIT_MS   60000u
-#define CUTOVER_LOCK   "cutover.lock"
-#define PROMOTING_FILE "promoting"
+#define LOCK_WAIT_MS 60000u
+#define CUTOVER_LOCK "cutover.lock"
+#define FENCE_LOCK   "fence.lock"
 
 void
 cutover_say(const struct cw_cutover_options *o, const char *fmt, ...)
@@ -72,16 +74,58 @@ cutover_step(const struct cw_cutover_options *o, struct cw_cutover_result *r,
 	cutover_say(o, "%s ...", name);
 }
 
+/* Locked by the fence hook that runs; -1: it can't be. */
+static int
+lock_fence(
+    const struct cw_cutover_options *o, const struct cw_config_store *store)
+{
+	char *dir = cw_home_store_dir(o->home, store->name);
+	char *path = cw_asprintf("%s/" FENCE_LOCK, dir);
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0)
+		cw_close(&fd);
+	free(path);
+	free(dir);
+	return fd;
+}
+
+void
+cutover_await_fence(
+    const struct cw_cutover_options *o, const struct cw_config_store *store)
+{
+	const struct timespec pause = {.tv_nsec = 100 * 1000000L};
+	struct cw_hook_settings settings;
+	int fd;
+
+	cw_hook_settings(&o->home->config, store->name, &settings);
+	for (unsigned waited = 0; waited < settings.timeout_ms; waited += 100) {
+		if ((fd = lock_fence(o, store)) >= 0)
+			break;
+		(void)nanosleep(&pause, NULL);
+	}
+	cw_close(&fd);
+}
+
 int
 cutover_hook(const struct cw_cutover_options *o,
     const struct cw_config_store *store, enum cw_hook hook,
     const struct cw_role *role, const char *reason, struct cw_error *err)
 {
-	const struct cw_hook_call call = {.role = cw_role_name(role->is),
+	struct cw_hook_call call = {.role = cw_role_name(role->is),
 	    .epoch = role->epoch,
 	    .reason = reason};
-	int got = cw_hook_run(&o->home->config, store, hook, &call, err);
+	int got;
 
+	/*
+	 * A fence hook outlives us if we are killed: whoever starts the service
+	 * again has to know that it still stops it.
+	 */
+	if (hook == CW_HOOK_FENCE)
+		call.hold = lock_fence(o, store);
+	got = cw_hook_run(&o->home->config, store, hook, &call, err);
+	if (call.hold > 2)
+		cw_close(&call.hold);
 	if (got == 1)
 		cutover_say(o, "no %s hook is configured for store %s",
 		    cw_hook_name(hook), store->name);
@@ -150,13 +194,11 @@ int
 cutover_owe(const struct cw_cutover_options *o,
     const struct cw_config_store *store, uint64_t epoch, struct cw_error *err)
 {
-	int dirfd = open_store_dir(o, store, err), len, ret;
-	char text[32];
+	int dirfd = open_store_dir(o, store, err), ret;
 
 	if (dirfd < 0)
 		return -1;
-	len = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)epoch);
-	ret = cw_save_file(dirfd, PROMOTING_FILE, text, (size_t)len, 0600, err);
+	ret = cw_mark_set(dirfd, CW_MARK_PROMOTING, epoch, err);
 	cw_close(&dirfd);
 	return ret;
 }
@@ -166,36 +208,26 @@ cutover_is_owed(const struct cw_cutover_options *o,
     const struct cw_config_store *store, uint64_t epoch, struct cw_error *err)
 {
 	int dirfd = open_store_dir(o, store, err), got;
-	struct cw_buf text = CW_BUF_INIT;
-	uint64_t owed = 0;
 
 	if (dirfd < 0)
 		return -1;
-	got = cw_read_file(
-	    dirfd, PROMOTING_FILE, sizeof("18446744073709551615"), &text, err);
-	/* What makes no sense was never durable: no record followed it. */
-	if (got == 0 && text.len > 0 &&
-	    !cw_decimal_parse(
-		(const char *)text.data, text.len - 1, INT64_MAX, &owed))
-		owed = 0;
-	cw_buf_free(&text);
+	got = cw_mark_look(dirfd, CW_MARK_PROMOTING, epoch, err);
 	cw_close(&dirfd);
-	return got < 0 ? -1 : owed == epoch && epoch > 0;
+	return got;
 }
 
 int
 cutover_promote(const struct cw_cutover_options *o,
     const struct cw_config_store *store, const struct cw_role *role,
-    struct cw_error *err)
+    const char *reason, struct cw_error *err)
 {
 	int dirfd;
 
-	if (cutover_hook(o, store, CW_HOOK_PROMOTE, role, "switchover", err) <
-	    0)
+	if (cutover_hook(o, store, CW_HOOK_PROMOTE, role, reason, err) < 0)
 		return -1;
 	/* If it comes back in a crash, the hook is run once more. */
 	if ((dirfd = open_store_dir(o, store, NULL)) >= 0)
-		(void)unlinkat(dirfd, PROMOTING_FILE, 0);
+		cw_mark_clear(dirfd, CW_MARK_PROMOTING);
 	cw_close(&dirfd);
 	return 0;
 }
@@ -236,4 +268,47 @@ cutover_pins(const struct cw_cutover_options *o, size_t *count)
 	for (size_t i = 0; i < config->peer_count; i++)
 		pins[i] = config->peers[i].card.sign;
 	return pins;
+}
+
+/* Whether somebody holds it now. */
+static bool
+is_locked(int dirfd)
+{
+	int fd = openat(dirfd, CUTOVER_LOCK, O_RDWR | O_CLOEXEC);
+	bool is = fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0;
+
+	cw_close(&fd);
+	return is;
+}
+
+int
+cw_cutover_look(const struct cw_home *home, const struct cw_config_store *store,
+    const struct cw_role *role, enum cw_cutover_rest *rest,
+    struct cw_error *err)
+{
+	char *path = cw_home_store_dir(home, store->name);
+	int dirfd = cw_open_dir(path, err), owed = 0, split = 0;
+
+	free(path);
+	*rest = CW_CUTOVER_REST_NONE;
+	if (dirfd < 0)
+		return -1;
+	if (role->is != CW_ROLE_IS_ACTIVE)
+		owed = cw_mark_look(dirfd, CW_MARK_FENCING, role->epoch, err);
+	else
+		owed = cw_mark_look(dirfd, CW_MARK_PROMOTING, role->epoch, err);
+	split = cw_mark_look(dirfd, CW_MARK_SPLIT, role->epoch, err);
+	if (is_locked(dirfd))
+		*rest = CW_CUTOVER_REST_RUNS;
+	else if (role->has_handover)
+		*rest = CW_CUTOVER_REST_GIVEN;
+	else if (role->is == CW_ROLE_IS_ACTIVE && role->moving != CW_MOVING_NOT)
+		*rest = CW_CUTOVER_REST_FENCING;
+	else if (owed == 1)
+		*rest = role->is == CW_ROLE_IS_ACTIVE ? CW_CUTOVER_REST_PROMOTE
+						      : CW_CUTOVER_REST_FENCE;
+	else if (role->is == CW_ROLE_IS_ACTIVE && split == 1)
+		*rest = CW_CUTOVER_REST_SPLIT;
+	cw_close(&dirfd);
+	return owed < 0 || split < 0 ? -1 : 0;
 }

@@ -218,10 +218,15 @@ reap(struct daemon *d)
 			daemon_session_ended(d, job, status);
 		else if (job->kind == CW_JOB_SCAN)
 			daemon_scan_ended(d, job, status);
+		else if (job->kind == CW_JOB_MEND)
+			daemon_mend_ended(d, job, status);
 		else
 			daemon_command_ended(d, job, status);
-		if (job->kind != CW_JOB_SCAN)
+		if (job->kind == CW_JOB_SESSION ||
+		    job->kind == CW_JOB_COMMAND) {
 			daemon_scans_look(d);
+			daemon_mend_look(d);
+		}
 	}
 	cw_jobs_sweep(&d->jobs);
 }
@@ -294,6 +299,7 @@ take_turn(struct daemon *d)
 
 	d->now = now_ms();
 	daemon_clients_turn(d, &deadline);
+	daemon_mend_turn(d, &deadline);
 	daemon_scans_turn(d, &deadline);
 	daemon_links_turn(d, &deadline);
 	press(d, &deadline);
@@ -345,6 +351,7 @@ set_limits(struct cw_daemon_limits *l)
 {
 	set_default(&l->pause_ms, 1000);
 	set_default(&l->pause_max_ms, 60000);
+	set_default(&l->renew_ms, 30000);
 	set_default(&l->lasted_ms, 30000);
 	set_default(&l->authenticate_ms, 15000);
 	set_default(&l->stop_ms, 10000);
@@ -403,6 +410,8 @@ close_all(struct daemon *d)
 	}
 	cw_jobs_free(&d->jobs);
 	free(d->stores);
+	for (size_t i = 0; i < d->peer_count; i++)
+		free(d->peers[i].left);
 	free(d->peers);
 	free(d->listen_wanted);
 	cw_close(&d->control);

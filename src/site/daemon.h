@@ -42,8 +42,9 @@ struct cw_daemon_scan {
 
 struct cw_daemon_calls {
 	/*
-	 * Runs a session to its end.  It authenticates the peer within 10 s
-	 * and then says "connected PEER".  NULL: there are no links.
+	 * Runs a session to its end.  It authenticates the peer within 10 s,
+	 * says "proved PEER", and when roles are settled "connected PEER".
+	 * NULL: there are no links.
 	 */
 	int (*session)(void *arg, struct cw_home *home,
 	    const struct cw_daemon_link *link, struct cw_error *err);
@@ -62,6 +63,15 @@ struct cw_daemon_calls {
 	bool (*is_active)(void *arg, const struct cw_home *home,
 	    const struct cw_config_store *store);
 	/*
+	 * Puts a cutover back that was cut off; is_cut_off is asked by the
+	 * supervisor itself, when it begins and whenever a child has ended.
+	 * The store's lock is free.  NULL: nothing is put back.
+	 */
+	int (*mend)(void *arg, struct cw_home *home,
+	    const struct cw_config_store *store, struct cw_error *err);
+	bool (*is_cut_off)(void *arg, const struct cw_home *home,
+	    const struct cw_config_store *store);
+	/*
 	 * Runs a command that was handed over and returns its exit status.
 	 * Standard input, output and error, working directory, environment
 	 * and terminal (control.h) are the client's already, and the next
@@ -76,6 +86,8 @@ struct cw_daemon_calls {
 struct cw_daemon_limits {
 	unsigned pause_ms;	   /* before the first retry: 1000 */
 	unsigned pause_max_ms;	   /* 60000 */
+	unsigned renew_ms;	   /* a session in which a store stands still:
+				      30000, doubling up to pause_max_ms * 5 */
 	unsigned lasted_ms;	   /* a session that forgives: 30000 */
 	unsigned authenticate_ms;  /* then a session is ended: 15000 */
 	unsigned stop_ms;	   /* from "stop" to SIGTERM: 10000 */

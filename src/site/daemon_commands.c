@@ -4,6 +4,7 @@
  */
 #include "base/fs.h"
 #include "base/log.h"
+#include "site/channel.h"
 #include "site/daemon_impl.h"
 
 #include <errno.h>
@@ -20,6 +21,13 @@ struct command_work {
 	struct cw_control_request *request;
 };
 
+/* The other end of a link that ssh carries is a session like any other. */
+static bool
+is_link(const struct cw_control_request *r)
+{
+	return strcmp(r->what, "link") == 0;
+}
+
 static int
 run_command(void *arg, int channel)
 {
@@ -27,7 +35,8 @@ run_command(void *arg, int channel)
 	struct cw_control_request *r = w->request;
 	struct cw_error err = CW_ERROR_INIT;
 
-	(void)channel;
+	if (is_link(r))
+		cw_channel_set_own(channel);
 	if (cw_control_take_over(r, &err) < 0) {
 		(void)dprintf(
 		    r->fds[CW_CONTROL_STDERR], "causeway: %s\n", err.message);
@@ -84,8 +93,9 @@ start_command(struct daemon *d, int client, struct cw_control_request *r,
 	    r->fds[CW_CONTROL_STDIN], r->fds[CW_CONTROL_STDOUT],
 	    r->fds[CW_CONTROL_STDERR], r->fds[CW_CONTROL_TERMINAL]};
 	struct command_work command = {d, r};
-	const struct cw_job_work work = {.kind = CW_JOB_COMMAND,
-	    .name = "causeway",
+	const struct cw_job_work work = {
+	    .kind = is_link(r) ? CW_JOB_SESSION : CW_JOB_COMMAND,
+	    .name = is_link(r) ? "causeway:link" : "causeway",
 	    .keep = keep,
 	    .keep_count = sizeof(keep) / sizeof(*keep),
 	    .run = run_command,
@@ -106,6 +116,8 @@ start_command(struct daemon *d, int client, struct cw_control_request *r,
 	if (cw_job_start(&d->jobs, &work, d->now, &job, err) < 0)
 		return -1;
 	job->client = client;
+	if (is_link(r))
+		(void)snprintf(job->address, sizeof(job->address), "ssh");
 	(void)snprintf(job->what, sizeof(job->what), "%s", r->what);
 	cw_control_answer(client, "started", "%ld", (long)job->pid);
 	return 0;
@@ -191,6 +203,12 @@ daemon_command_ended(struct daemon *d, struct cw_job *job, int status)
 		for (size_t i = 0; i < d->store_count; i++)
 			daemon_wake(d, d->stores[i].name, 0);
 	}
+	daemon_answer_client(job, status);
+}
+
+void
+daemon_answer_client(struct cw_job *job, int status)
+{
 	if (job->client < 0)
 		return;
 	if (WIFSIGNALED(status))

@@ -20,6 +20,11 @@ struct daemon_peer {
 	int64_t next_ms;
 	unsigned pause_ms;
 	char failure[CW_CHANNEL_MAX]; /* the last one; "": none */
+	/* Stores that stand still in the link that is, or was last. */
+	struct cw_job_left *left;
+	size_t left_count;
+	unsigned renew_ms; /* how long a session with such a store lasts */
+	bool is_quiet;	   /* the next one is no news */
 };
 
 /* A store of the configuration: when it is scanned next, and for whom. */
@@ -30,6 +35,9 @@ struct daemon_store {
 	unsigned pause_ms; /* 0: the last scan was well */
 	bool is_wanted;	   /* somebody asked for a generation */
 	struct cw_job *job;
+	struct cw_job *mender;
+	int64_t mend_ms; /* when to look for a cutover that was cut off */
+	unsigned mend_pause_ms;
 	struct cw_job **waiting; /* sessions that the next scan answers */
 	size_t waiting_count;
 	struct cw_job **served; /* those that the running one answers */
@@ -117,6 +125,14 @@ void daemon_clients_turn(struct daemon *d, int64_t *deadline);
 /* The client of a running command says something, or has gone. */
 void daemon_command_client_ready(struct daemon *d, struct cw_job *job);
 void daemon_command_ended(struct daemon *d, struct cw_job *job, int status);
+/* Tells the client of a job how it ended; no harm where there is none. */
+void daemon_answer_client(struct cw_job *job, int status);
+
+/* ---- daemon_mend.c ---- */
+/* A child has ended: what it may have left is looked for. */
+void daemon_mend_look(struct daemon *d);
+void daemon_mend_turn(struct daemon *d, int64_t *deadline);
+void daemon_mend_ended(struct daemon *d, struct cw_job *job, int status);
 
 /* ---- daemon_status.c ---- */
 void daemon_status_json(const struct daemon *d, struct cw_buf *json);

@@ -127,7 +127,8 @@ reason_against(const struct daemon *d, const char *address)
 		if (job->kind != CW_JOB_SESSION || job->has_ended)
 			continue;
 		all++;
-		if (job->is_connected || job->is_dialled)
+		if (job->proved[0] != '\0' || job->is_connected ||
+		    job->is_dialled)
 			continue;
 		unknown++;
 		same += strcmp(job->address, address) == 0;
@@ -191,15 +192,19 @@ daemon_set_peers(struct daemon *d)
 	    cw_calloc(c->peer_count + 1, sizeof(*peers));
 
 	for (size_t i = 0; i < c->peer_count; i++) {
-		const struct daemon_peer *old = find_peer(d, c->peers[i].name);
+		struct daemon_peer *old = find_peer(d, c->peers[i].name);
 
-		if (old != NULL)
+		if (old != NULL) {
 			peers[i] = *old;
+			old->left = NULL;
+		}
 		(void)snprintf(peers[i].name, sizeof(peers[i].name), "%s",
 		    c->peers[i].name);
 		peers[i].next_ms = d->now;
 		peers[i].pause_ms = 0;
 	}
+	for (size_t i = 0; i < d->peer_count; i++)
+		free(d->peers[i].left);
 	free(d->peers);
 	d->peers = peers;
 	d->peer_count = c->peer_count;
@@ -240,6 +245,37 @@ dial(struct daemon *d, int64_t *deadline)
 	}
 }
 
+/*
+ * A session in which a store stands still for what is wrong here (a full disk)
+ * ends after a while, and the next one tries again.
+ */
+static void
+renew(struct daemon *d, struct cw_job *job, int64_t *deadline)
+{
+	struct daemon_peer *peer = find_peer(d, job->peer);
+	bool is_wanted = false;
+	int64_t until;
+
+	if (peer == NULL || !job->is_connected)
+		return;
+	for (size_t i = 0; i < peer->left_count; i++)
+		is_wanted |= peer->left[i].is_ours;
+	if (!is_wanted)
+		return;
+	if (peer->renew_ms < d->limits.renew_ms)
+		peer->renew_ms = d->limits.renew_ms;
+	until = job->connected_ms + peer->renew_ms;
+	if (until > d->now) {
+		daemon_earlier(deadline, until);
+		return;
+	}
+	peer->renew_ms = peer->renew_ms > d->limits.pause_max_ms * 5 / 2
+			     ? d->limits.pause_max_ms * 5
+			     : peer->renew_ms * 2;
+	peer->is_quiet = job->is_renewed = true;
+	cw_job_stop(job, d->now);
+}
+
 void
 daemon_links_turn(struct daemon *d, int64_t *deadline)
 {
@@ -248,8 +284,12 @@ daemon_links_turn(struct daemon *d, int64_t *deadline)
 		int64_t until;
 
 		if (job->kind != CW_JOB_SESSION || job->has_ended ||
-		    job->is_connected || job->stop_ms != 0)
+		    job->stop_ms != 0)
 			continue;
+		if (job->proved[0] != '\0') {
+			renew(d, job, deadline);
+			continue;
+		}
 		until = job->began_ms + d->limits.authenticate_ms +
 			(job->is_dialled ? DIAL_MS : 0);
 		if (until <= d->now) {
@@ -307,6 +347,74 @@ end_duplicate(struct daemon *d, struct cw_job *younger)
 	}
 }
 
+/* Who it is; roles are still to be settled, and that may take its time. */
+static void
+proved(struct cw_job *job, const char *name)
+{
+	(void)snprintf(job->proved, sizeof(job->proved), "%s", name);
+}
+
+static struct cw_job_left *
+find_left(struct cw_job_left *list, size_t count, const char *store)
+{
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(list[i].store, store) == 0)
+			return &list[i];
+	return NULL;
+}
+
+static void
+put_left(struct cw_job_left **list, size_t *count, const struct cw_job_left *l)
+{
+	struct cw_job_left *at = find_left(*list, *count, l->store);
+
+	if (at == NULL) {
+		*list = cw_reallocarray(*list, *count + 1, sizeof(**list));
+		at = &(*list)[(*count)++];
+	}
+	*at = *l;
+}
+
+/* Of a link that has come up: what stood still in the one before goes on. */
+static void
+settle_left(struct daemon_peer *peer, const struct cw_job *job)
+{
+	for (size_t i = 0; i < peer->left_count; i++)
+		if (find_left(job->left, job->left_count,
+			peer->left[i].store) == NULL)
+			cw_log(CW_LOG_NOTICE, "store %s goes on with %s",
+			    peer->left[i].store, peer->name);
+	peer->left_count = 0;
+	for (size_t i = 0; i < job->left_count; i++)
+		put_left(&peer->left, &peer->left_count, &job->left[i]);
+	if (peer->left_count == 0)
+		peer->renew_ms = 0;
+}
+
+/* words: STORE TEXT */
+static void
+left(struct daemon *d, struct cw_job *job, char *words, bool is_ours)
+{
+	struct daemon_peer *peer = find_peer(d, job->proved);
+	struct cw_job_left l = {.is_ours = is_ours};
+	const struct cw_job_left *known;
+	char *parts[2] = {NULL, NULL};
+
+	if (peer == NULL || cw_channel_words(words, parts, 2) != 2 ||
+	    cw_config_store(&d->home->config, parts[0]) == NULL)
+		return;
+	(void)snprintf(l.store, sizeof(l.store), "%s", parts[0]);
+	(void)snprintf(l.why, sizeof(l.why), "%s", parts[1]);
+	known = find_left(peer->left, peer->left_count, l.store);
+	/* Once, not in every session. */
+	if (known == NULL || strcmp(known->why, l.why) != 0)
+		cw_log(CW_LOG_ERROR, "store %s stands still with %s: %s",
+		    l.store, peer->name, l.why);
+	put_left(&job->left, &job->left_count, &l);
+	if (job->is_connected && job->peer[0] != '\0')
+		put_left(&peer->left, &peer->left_count, &l);
+}
+
 static void
 connected(struct daemon *d, struct cw_job *job, const char *name)
 {
@@ -324,8 +432,11 @@ connected(struct daemon *d, struct cw_job *job, const char *name)
 	job->is_connected = true;
 	job->connected_ms = d->now;
 	peer->failure[0] = '\0';
-	cw_log(CW_LOG_NOTICE, "the link to %s is up%s%s", name,
-	    job->is_dialled ? "" : ", from ", job->address);
+	cw_log(peer->is_quiet ? CW_LOG_DEBUG : CW_LOG_NOTICE,
+	    "the link to %s is up%s%s", name, job->is_dialled ? "" : ", from ",
+	    job->address);
+	peer->is_quiet = false;
+	settle_left(peer, job);
 	end_duplicate(d, job);
 	/* It was dialled while we were told to read a new configuration. */
 	if (d->stopping_ms != 0)
@@ -334,9 +445,10 @@ connected(struct daemon *d, struct cw_job *job, const char *name)
 
 /* A site that came for one errand: no link that would be kept. */
 static void
-visited(struct cw_job *job, const char *name)
+visited(const struct daemon *d, struct cw_job *job, const char *name)
 {
 	job->is_connected = true;
+	job->connected_ms = d->now;
 	cw_log(CW_LOG_INFO, "a visit of %s from %s", name, job->address);
 }
 
@@ -349,7 +461,13 @@ daemon_session_said(struct daemon *d, struct cw_job *job, char *line)
 	if (count == 2 && strcmp(words[0], "connected") == 0)
 		connected(d, job, words[1]);
 	else if (count == 2 && strcmp(words[0], "visited") == 0)
-		visited(job, words[1]);
+		visited(d, job, words[1]);
+	else if (count == 2 && strcmp(words[0], "proved") == 0)
+		proved(job, words[1]);
+	else if (count == 2 && strcmp(words[0], "left") == 0)
+		left(d, job, words[1], true);
+	else if (count == 2 && strcmp(words[0], "refused") == 0)
+		left(d, job, words[1], false);
 	else if (count == 2 && strcmp(words[0], "poll") == 0)
 		daemon_scan_wanted(d, job, words[1]);
 	else if (count > 0 && strcmp(words[0], "doing") == 0)
@@ -379,7 +497,8 @@ peer_session_ended(
 					     !job->was_terminated
 					 ? 0
 					 : daemon_jitter(peer->pause_ms));
-	if (job->is_duplicate || (job->stop_ms != 0 && job->failure[0] == '\0'))
+	if (job->is_duplicate || job->is_renewed ||
+	    (job->stop_ms != 0 && job->failure[0] == '\0'))
 		return;
 	if (job->is_connected)
 		cw_log(job->failure[0] == '\0' ? CW_LOG_NOTICE : CW_LOG_WARNING,
@@ -399,6 +518,7 @@ daemon_session_ended(struct daemon *d, struct cw_job *job, int status)
 	char end[CW_JOB_TEXT];
 
 	daemon_scan_forget(d, job);
+	daemon_answer_client(job, status);
 	if (job->failure[0] == '\0' && status != 0 && job->stop_ms == 0) {
 		daemon_describe_end(status, end);
 		(void)snprintf(

@@ -86,7 +86,7 @@ daemon_set_stores(struct daemon *d)
 		if (old == NULL) {
 			(void)snprintf(stores[i].name, sizeof(stores[i].name),
 			    "%s", c->stores[i].name);
-			stores[i].next_ms = d->now;
+			stores[i].next_ms = stores[i].mend_ms = d->now;
 			continue;
 		}
 		stores[i] = *old;

@@ -97,7 +97,16 @@ add_link(
 	add_member(json, "from", job == NULL ? NULL : job->address);
 	add_member(json, "doing", job == NULL ? NULL : job->doing);
 	add_member(json, "failure", peer->failure);
-	cw_buf_text(json, "}");
+	cw_buf_text(json, ",\"stores_failed\":[");
+	for (size_t i = 0, n = 0; i < peer->left_count; i++) {
+		if (job == NULL || !job->is_connected || json->len > JSON_MAX)
+			break;
+		cw_buf_text(json, n++ > 0 ? ",{\"store\":" : "{\"store\":");
+		add_string(json, peer->left[i].store);
+		add_member(json, "failure", peer->left[i].why);
+		cw_buf_text(json, "}");
+	}
+	cw_buf_text(json, "]}");
 }
 
 static void

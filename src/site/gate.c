@@ -2,6 +2,7 @@
 
 #include "base/fs.h"
 #include "base/text.h"
+#include "site/mark.h"
 #include "site/identity.h"
 
 #include <dirent.h>
@@ -242,6 +243,12 @@ decide(const struct cw_home *home, const struct cw_config_store *store,
 		answer(gate, true, "forced",
 		    "an operator let store %s through in this boot",
 		    store->name);
+	else if (cw_mark_look(dirfd, CW_MARK_SPLIT, role->epoch, NULL) != 0)
+		answer(gate, false, "split",
+		    "another site began epoch %llu of store %s, too.  Decide "
+		    "which one is right, and run `causeway cutover %s "
+		    "--primary-lost` there",
+		    (unsigned long long)role->epoch, store->name, store->name);
 	else if (peers.unheard == 0)
 		answer(gate, true, "heard",
 		    "the other site was heard, and knows of no other active "

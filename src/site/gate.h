@@ -32,7 +32,7 @@ struct cw_gate {
 	uint64_t epoch; /* 0: the store has no generation here */
 	/* A word for --json: "unfollowed", "served", "promoted", "forced",
 	   "heard"; or "standby", "fenced", "handed-over", "moving", "epoch",
-	   "unheard", "unknown". */
+	   "split", "unheard", "unknown". */
 	const char *why;
 	char reason[512]; /* a sentence: why, and what to do */
 };

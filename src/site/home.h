@@ -34,8 +34,8 @@ struct cw_home {
 	char *config_path; /* absolute */
 	char *state_path;  /* absolute */
 	int state_fd;
-	int lock_fd;		 /* -1: not ours */
-	struct cw_config config; /* as the file was when we opened it */
+	int lock_fd;		   /* -1: not ours */
+	struct cw_config config;   /* as the file was when we opened it */
 	uint8_t config_sha256[32]; /* of the text that config is of */
 };
 

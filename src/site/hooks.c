@@ -189,7 +189,8 @@ struct run {
 
 /* posix_spawn, as we may have threads.  Returns an errno. */
 static int
-spawn(const char *path, char **env, int output, int errors, pid_t *pid)
+spawn(
+    const char *path, char **env, int output, int errors, int hold, pid_t *pid)
 {
 	char *argv[] = {cw_strdup(path), NULL};
 	posix_spawn_file_actions_t files;
@@ -211,7 +212,10 @@ spawn(const char *path, char **env, int output, int errors, pid_t *pid)
 		 &files, 0, "/dev/null", O_RDONLY, 0)) == 0 &&
 	    (code = posix_spawn_file_actions_adddup2(&files, output, 1)) == 0 &&
 	    (code = posix_spawn_file_actions_adddup2(&files, errors, 2)) == 0 &&
-	    (code = posix_spawn_file_actions_addclosefrom_np(&files, 3)) == 0 &&
+	    (hold <= 2 || (code = posix_spawn_file_actions_adddup2(
+			       &files, hold, 3)) == 0) &&
+	    (code = posix_spawn_file_actions_addclosefrom_np(
+		 &files, hold <= 2 ? 3 : 4)) == 0 &&
 	    (code = posix_spawn_file_actions_addchdir_np(&files, "/")) == 0)
 		code = posix_spawn(pid, path, &files, &attr, argv, env);
 	(void)posix_spawn_file_actions_destroy(&files);
@@ -383,8 +387,8 @@ cw_hook_run(const struct cw_config *config, const struct cw_config_store *store,
 		return ret;
 	ret = -1;
 	cw_hook_settings(config, store->name, &settings);
-	timeout_ms = hook == CW_HOOK_MEDIUM ? MEDIUM_TIMEOUT_MS
-					    : settings.timeout_ms;
+	timeout_ms =
+	    hook == CW_HOOK_MEDIUM ? MEDIUM_TIMEOUT_MS : settings.timeout_ms;
 	run.is_awaited = call->answer != NULL;
 	if (pipe2(ends, O_CLOEXEC) < 0) {
 		cw_error_errno(err, "cannot make a pipe");
@@ -394,7 +398,8 @@ cw_hook_run(const struct cw_config *config, const struct cw_config_store *store,
 	run.output = ends[0];
 	env = make_environment(store, hook, call);
 	code = spawn(path, env, ends[1],
-	    call->answer == NULL ? ends[1] : STDERR_FILENO, &run.pid);
+	    call->answer == NULL ? ends[1] : STDERR_FILENO, call->hold,
+	    &run.pid);
 	cw_close(&ends[1]);
 	if (code != 0) {
 		errno = code;

@@ -75,6 +75,9 @@ struct cw_hook_call {
 	 * kept for the message.
 	 */
 	struct cw_buf *answer;
+	/* A descriptor that it gets as its fourth (3), and its children with
+	   it: a lock.  Up to 2: none. */
+	int hold;
 };
 
 /*

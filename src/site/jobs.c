@@ -207,6 +207,7 @@ job_free(struct cw_job *job)
 	while (job->queue_count > 0)
 		drop_first(job);
 	free(job->queue);
+	free(job->left);
 	cw_close(&job->channel);
 	cw_close(&job->client);
 	free(job);

@@ -20,6 +20,14 @@ enum cw_job_kind {
 	CW_JOB_SESSION,
 	CW_JOB_SCAN,
 	CW_JOB_COMMAND,
+	CW_JOB_MEND,
+};
+
+/* A store that stands still in a session, and why. */
+struct cw_job_left {
+	char store[CW_CONFIG_NAME_MAX + 1];
+	char why[CW_CHANNEL_MAX];
+	bool is_ours; /* not what the peer said */
 };
 
 struct cw_job {
@@ -38,7 +46,11 @@ struct cw_job {
 	char peer[CW_CONFIG_NAME_MAX + 1]; /* "": not known yet */
 	char address[CW_JOB_TEXT];	   /* where an accepted one is from */
 	bool is_dialled;
+	char proved[CW_CONFIG_NAME_MAX + 1]; /* the same, also of a visit */
+	struct cw_job_left *left;
+	size_t left_count;
 	bool is_connected;
+	bool is_renewed;   /* ended for stores that stand still */
 	bool is_duplicate; /* and was told to end */
 	int64_t connected_ms;
 	char doing[CW_JOB_TEXT];
@@ -49,7 +61,7 @@ struct cw_job {
 	bool has_changed;
 	bool was_busy;
 
-	/* A command. */
+	/* A command, or a session that a command asked for (`link`). */
 	char what[33];
 	int client; /* its control socket; -1: the client has gone */
 };

@@ -15,8 +15,7 @@
 #include <string.h>
 #include <time.h>
 
-/* Holds translations of addresses open, and tells a dead line. */
-#define PING_MS 20000
+/* Tells a dead line: three pings did not come. */
 #define DEAD_MS 65000
 /* How often the record of a peer that was heard is renewed; see gate.h. */
 #define HEARD_MS     10000
@@ -61,11 +60,15 @@ session_send(struct cw_session *s, enum cw_frame_type type,
 {
 	struct cw_frame frame;
 
+	int ret = -1;
+
+	(void)pthread_mutex_lock(&s->sending);
 	s->sent_ms = session_now_ms();
-	if (cw_wire_encode(s->writer, type, m, 3, &frame, err) < 0 ||
-	    cw_link_send_frame(s->link, &frame, err) < 0)
-		return -1;
-	return cw_link_flush(s->link, err);
+	if (cw_wire_encode(s->writer, type, m, 3, &frame, err) == 0 &&
+	    cw_link_send_frame(s->link, &frame, err) == 0)
+		ret = cw_link_flush(s->link, err);
+	(void)pthread_mutex_unlock(&s->sending);
+	return ret;
 }
 
 struct slot *
@@ -157,6 +160,7 @@ session_new(const struct cw_session_options *options)
 	s->reader = cw_wire_reader_new();
 	s->writer = cw_wire_writer_new();
 	s->next_order = 1;
+	(void)pthread_mutex_init(&s->sending, NULL);
 	return s;
 }
 
@@ -164,9 +168,11 @@ static int
 open_session(struct cw_session *s, bool is_server, struct cw_session **out,
     struct cw_error *err)
 {
+	s->is_server = is_server;
 	if (handshake(s, is_server, err) < 0 ||
-	    session_open_stores(s, err) < 0 ||
-	    session_hello(s, err) < 0) {
+	    (s->o.channel >= 0 && cw_channel_send(s->o.channel, err,
+				      "proved %s", s->peer->name) < 0) ||
+	    session_open_stores(s, err) < 0 || session_hello(s, err) < 0) {
 		cw_carrier_explain(&s->carrier, err);
 		cw_session_free(s);
 		return -1;
@@ -211,24 +217,8 @@ cw_session_free(struct cw_session *s)
 {
 	if (s == NULL)
 		return;
-	for (size_t i = 0; i < s->slot_count; i++) {
-		struct slot *slot = &s->slots[i];
-
-		cw_sync_source_free(slot->st.source);
-		cw_follower_free(slot->st.follower);
-		cw_role_free(&slot->st.role);
-		for (size_t r = 0; r < slot->root_count; r++) {
-			int fd = slot->roots[r].dirfd;
-
-			cw_close(&fd);
-		}
-		free(slot->roots);
-		free(slot->dir);
-		free(slot->catalog_path);
-		cw_close(&slot->dirfd);
-		cw_close(&slot->lock_fd);
-		cw_close(&slot->visit_fd);
-	}
+	for (size_t i = 0; i < s->slot_count; i++)
+		session_close_store(&s->slots[i]);
 	free(s->slots);
 	while (s->waiting != NULL) {
 		struct waiting *next = s->waiting->next;
@@ -240,6 +230,7 @@ cw_session_free(struct cw_session *s)
 	cw_wire_writer_free(s->writer);
 	cw_link_free(s->link);
 	cw_carrier_close(&s->carrier);
+	(void)pthread_mutex_destroy(&s->sending);
 	free(s);
 }
 
@@ -259,7 +250,7 @@ static struct slot *
 slot_of(struct cw_session *s, uint32_t peer_number)
 {
 	for (size_t i = 0; i < s->slot_count; i++)
-		if (s->slots[i].st.is_shared &&
+		if ((s->slots[i].st.is_shared || s->slots[i].is_left) &&
 		    s->slots[i].st.peer_number == peer_number)
 			return &s->slots[i];
 	return NULL;
@@ -331,16 +322,65 @@ take_sync(
 		struct cw_follower_state state;
 
 		cw_follower_state(slot->st.follower, &state);
-		return cw_current_save(slot->dirfd, state.generation,
-		    session_clock_ms() / 1000, err);
+		if (state.is_equal && session_rejoin(slot, err) < 0)
+			return -1;
+		return cw_current_save(slot->dirfd, state.generation, err);
 	}
 	return cw_follower_poll(slot->st.follower, err);
+}
+
+void
+session_leave_out(
+    struct cw_session *s, struct slot *slot, bool is_ours, const char *why)
+{
+	const char *name = slot->st.config->name;
+
+	cw_sync_source_free(slot->st.source);
+	cw_follower_free(slot->st.follower);
+	slot->st.source = NULL;
+	slot->st.follower = NULL;
+	slot->is_left |= slot->st.is_shared;
+	slot->st.is_shared = false;
+	/* The daemon logs it once, shows it, and has it tried again. */
+	if (s->o.channel >= 0)
+		(void)cw_channel_send(s->o.channel, NULL, "%s %s %s",
+		    is_ours ? "left" : "refused", name, why);
+	else
+		session_event(s, "store %s: %s", name, why);
+}
+
+/*
+ * A disk that is full under one store stops that one alone.  What the line or
+ * the peer does wrong, or may have, ends the session.  0: it was left out.
+ */
+static int
+one_failed(struct cw_session *s, struct slot *slot, struct cw_error *err)
+{
+	struct cw_error failed = CW_ERROR_INIT;
+
+	if (err == NULL || s->o.store != NULL)
+		return -1;
+	switch (err->code) {
+	case CW_ERR_NOSPACE:
+	case CW_ERR_FAILED:
+	case CW_ERR_BUSY:
+		break;
+	default:
+		return -1;
+	}
+	failed = *err;
+	if (session_say_error(s, slot, &failed, err) < 0)
+		return -1;
+	session_leave_out(s, slot, true, failed.message);
+	*err = (struct cw_error)CW_ERROR_INIT;
+	return 0;
 }
 
 int
 session_take_error(
     struct cw_session *s, const Cw__Error *m, struct cw_error *err)
 {
+	struct cw_error why = CW_ERROR_INIT;
 	char quoted[CW_QUOTE_MAX];
 
 	cw_text_quote(m->message, strlen(m->message), quoted);
@@ -350,13 +390,9 @@ session_take_error(
 
 		if (slot == NULL)
 			return 0;
-		session_event(s, "store %s: site %s says: %s",
-		    slot->st.config->name, s->peer->name, quoted);
-		cw_sync_source_free(slot->st.source);
-		cw_follower_free(slot->st.follower);
-		slot->st.source = NULL;
-		slot->st.follower = NULL;
-		slot->st.is_shared = false;
+		(void)cw_error_set(&why, CW_ERR_FAILED, "site %s says: %s",
+		    s->peer->name, quoted);
+		session_leave_out(s, slot, false, why.message);
 		return 0;
 	}
 	return cw_error_set(err, cw_wire_code(m->code), "site %s says: %s",
@@ -368,6 +404,7 @@ take_frame(
     struct cw_session *s, const struct cw_frame *frame, struct cw_error *err)
 {
 	struct cw_wire_msg m;
+	struct slot *slot;
 	int got = cw_wire_decode(s->reader, frame, &m, err);
 
 	if (got != 0)
@@ -390,7 +427,10 @@ take_frame(
 		return cw_error_set(err, CW_ERR_FORMAT,
 		    "site %s said HELLO twice", s->peer->name);
 	default:
-		return take_sync(s, &m, err);
+		if (take_sync(s, &m, err) == 0)
+			return 0;
+		slot = slot_of_frame(s, &m);
+		return slot != NULL ? one_failed(s, slot, err) : -1;
 	}
 }
 
@@ -432,7 +472,8 @@ step_sources(struct cw_session *s, bool *did, struct cw_error *err)
 
 		if (source == NULL)
 			continue;
-		if ((got = cw_sync_source_step(source, err)) < 0)
+		if ((got = cw_sync_source_step(source, err)) < 0 &&
+		    one_failed(s, &s->slots[i], err) < 0)
 			return -1;
 		*did |= got == 1;
 	}
@@ -470,6 +511,9 @@ keep_alive(struct cw_session *s, struct cw_error *err)
 	struct cw_link_stats stats;
 
 	cw_link_stats(s->link, &stats);
+	/* While we were busy nobody listened. */
+	if (stats.heard_ms < s->listened_ms)
+		stats.heard_ms = s->listened_ms;
 	if (now - stats.heard_ms > DEAD_MS)
 		return cw_error_set(err, CW_ERR_UNREACHABLE,
 		    "site %s has not been heard for %d s; the line is taken "
@@ -488,9 +532,10 @@ keep_alive(struct cw_session *s, struct cw_error *err)
 	note_behind(s, now);
 	for (size_t i = 0; i < s->slot_count; i++)
 		if (s->slots[i].st.follower != NULL &&
-		    cw_follower_rest(s->slots[i].st.follower, err) < 0)
+		    cw_follower_rest(s->slots[i].st.follower, err) < 0 &&
+		    one_failed(s, &s->slots[i], err) < 0)
 			return -1;
-	if (now - s->sent_ms > PING_MS) {
+	if (now - s->sent_ms > SESSION_PING_MS) {
 		Cw__Ping ping = CW__PING__INIT;
 
 		return session_send(s, CW_FRAME_PING, &ping.base, err);
@@ -519,7 +564,7 @@ has_moved(struct cw_session *s)
 {
 	int64_t now = session_now_ms();
 
-	if (s->o.channel < 0 || now - s->looked_ms < ROLE_LOOK_MS)
+	if (now - s->looked_ms < ROLE_LOOK_MS)
 		return false;
 	s->looked_ms = now;
 	for (size_t i = 0; i < s->slot_count; i++)

@@ -63,6 +63,13 @@ int cw_session_accept(const struct cw_session_options *options,
     struct cw_carrier *carrier, struct cw_session **out, struct cw_error *err);
 void cw_session_free(struct cw_session *s); /* NULL is allowed */
 
+/*
+ * What is done between true and false takes its time (a hook, a scan): a
+ * thread keeps the line alive meanwhile.  Nothing else may be done with the
+ * session then but reports.  May be nested.
+ */
+void cw_session_busy(struct cw_session *s, bool is_busy);
+
 /* Says goodbye. */
 void cw_session_bye(struct cw_session *s, const char *reason);
 

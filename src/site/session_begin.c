@@ -181,16 +181,33 @@ note_applied(
 	    slot->st.config->name, (unsigned long long)result->generation,
 	    (unsigned long long)result->placed,
 	    (unsigned long long)result->removed);
-	/* Made equal, what went its own way has come back. */
-	if (result->is_equal && (slot->st.role.is == CW_ROLE_IS_FENCED ||
-				    slot->st.role.fork != CW_FORK_NONE)) {
-		if (cw_role_rejoin(&slot->st.role, err) < 0 ||
-		    cw_home_role_save(s->o.home, slot->st.config, NULL,
-			&slot->st.role, s->o.secret, err) < 0)
-			return -1;
-		session_event(
-		    s, "store %s: rejoined as standby", slot->st.config->name);
-	}
+	return result->is_equal ? session_rejoin(slot, err) : 0;
+}
+
+int
+session_rejoin(struct slot *slot, struct cw_error *err)
+{
+	struct cw_session *s = slot->session;
+	int ret = 0;
+
+	if (slot->st.role.is != CW_ROLE_IS_FENCED &&
+	    slot->st.role.fork == CW_FORK_NONE)
+		return 0;
+	if (session_lock(slot, true, err) < 0)
+		return -1;
+	cw_role_free(&slot->st.role);
+	if (cw_home_role(
+		s->o.home, slot->st.config, NULL, &slot->st.role, err) < 0 ||
+	    cw_role_rejoin(&slot->st.role, err) < 0 ||
+	    cw_home_role_save(s->o.home, slot->st.config, NULL, &slot->st.role,
+		s->o.secret, err) < 0)
+		ret = -1;
+	(void)session_lock(slot, false, NULL);
+	if (ret < 0)
+		return -1;
+	(void)session_look_at_role(slot, true);
+	session_event(
+	    s, "store %s: rejoined as standby", slot->st.config->name);
 	return 0;
 }
 
@@ -207,14 +224,19 @@ settle_tree(struct cw_session *s, struct slot *slot, struct cw_error *err)
 	struct cw_catalog *c = NULL;
 	int ret;
 
-	if (cw_home_prove_unheld(s->o.home, config, err) < 0 ||
-	    session_lock(slot, true, err) < 0)
-		return -1;
-	ret = cw_home_catalog(s->o.home, config, CW_CATALOG_WRITE, &c, err);
+	cw_session_busy(s, true);
+	ret = cw_home_prove_unheld(s->o.home, config, err);
 	if (ret == 0)
-		ret = cw_home_scan(config, c, &options, &result, err);
-	cw_catalog_close(c);
-	(void)session_lock(slot, false, NULL);
+		ret = session_lock(slot, true, err);
+	if (ret == 0) {
+		ret = cw_home_catalog(
+		    s->o.home, config, CW_CATALOG_WRITE, &c, err);
+		if (ret == 0)
+			ret = cw_home_scan(config, c, &options, &result, err);
+		cw_catalog_close(c);
+		(void)session_lock(slot, false, NULL);
+	}
+	cw_session_busy(s, false);
 	return ret;
 }
 

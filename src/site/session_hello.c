@@ -5,114 +5,20 @@
 
 #include "base/bytes.h"
 #include "base/fs.h"
-#include "site/cutover.h"
-#include "site/hooks.h"
+#include "site/mark.h"
 #include "site/receipts.h"
 #include "store/peer.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#define HELLO_MS     20000
-#define LOCK_WAIT_MS 60000u
+#define HELLO_MS 20000
 
 /* Optional: whoever says it came for one errand, and keeps no link. */
 #define FEATURE_VISIT "visit"
 
 static const char *const features[] = {NULL};
-
-bool
-session_look_at_role(struct slot *slot, bool remember)
-{
-	uint64_t ino = 0;
-	int64_t ctime_ns = 0;
-	struct stat st;
-
-	if (fstatat(slot->dirfd, CW_ROLE_FILE, &st, 0) == 0) {
-		ino = st.st_ino;
-		ctime_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 +
-			   st.st_ctim.tv_nsec;
-	}
-	if (remember) {
-		slot->role_ino = ino;
-		slot->role_ctime_ns = ctime_ns;
-	}
-	return ino == slot->role_ino && ctime_ns == slot->role_ctime_ns;
-}
-
-int
-session_lock(void *arg, bool take, struct cw_error *err)
-{
-	struct slot *slot = arg;
-
-	if (!take) {
-		if (slot->lock_depth > 0 && --slot->lock_depth == 0)
-			cw_close(&slot->lock_fd);
-		return 0;
-	}
-	if (slot->lock_depth == 0 &&
-	    cw_home_lock_store(slot->session->o.home, slot->st.config->name,
-		LOCK_WAIT_MS, &slot->lock_fd, err) < 0)
-		return -1;
-	slot->lock_depth++;
-	return 0;
-}
-
-static int
-open_store(struct cw_session *s, struct slot *slot,
-    const struct cw_config_store *config, struct cw_error *err)
-{
-	struct cw_catalog *c = NULL;
-	int ret = -1;
-
-	slot->session = s;
-	slot->dirfd = slot->lock_fd = slot->visit_fd = -1;
-	slot->st.config = config;
-	slot->st.number = (uint32_t)(slot - s->slots);
-	slot->dir = cw_home_store_dir(s->o.home, config->name);
-	slot->catalog_path = cw_home_catalog_path(s->o.home, config->name);
-	if (cw_home_make_store_dir(s->o.home, config->name, err) < 0 ||
-	    (slot->dirfd = cw_open_dir(slot->dir, err)) < 0)
-		return -1;
-	(void)session_look_at_role(slot, true);
-	slot->st.has_catalog = cw_home_has_catalog(s->o.home, config);
-	if (!slot->st.has_catalog)
-		return 0;
-	if (cw_home_catalog(s->o.home, config, CW_CATALOG_READ, &c, err) < 0)
-		return -1;
-	memcpy(
-	    slot->st.store_id, cw_catalog_info(c)->store_id, CW_STORE_ID_SIZE);
-	ret = cw_home_role(s->o.home, config, c, &slot->st.role, err);
-	cw_catalog_close(c);
-	return ret;
-}
-
-int
-session_open_stores(struct cw_session *s, struct cw_error *err)
-{
-	const struct cw_config *config = &s->o.home->config;
-
-	s->slots = cw_calloc(config->store_count + 1, sizeof(*s->slots));
-	for (size_t i = 0; i < config->store_count; i++) {
-		if (s->o.store != NULL &&
-		    strcmp(config->stores[i].name, s->o.store) != 0)
-			continue;
-		/* A store that follows nobody and was never scanned is not
-		   there yet. */
-		if (config->stores[i].follow == NULL &&
-		    !cw_home_has_catalog(s->o.home, &config->stores[i]))
-			continue;
-		if (open_store(s, &s->slots[s->slot_count], &config->stores[i],
-			err) < 0)
-			return cw_error_context(
-			    err, "store %s", config->stores[i].name);
-		s->slot_count++;
-	}
-	return 0;
-}
 
 /* What we say. */
 
@@ -238,7 +144,8 @@ say_hello(struct cw_session *s, struct cw_error *err)
 	int ret = 0;
 
 	m.version_min = m.version_max = CW_WIRE_VERSION;
-	if (s->o.channel < 0) {
+	/* Who was called does not say how long that will last. */
+	if (s->o.channel < 0 && !s->is_server) {
 		m.optional = &visit;
 		m.n_optional = 1;
 	}
@@ -302,30 +209,6 @@ pinned_keys(const struct cw_session *s, size_t *count)
 	return keys;
 }
 
-/* The service stops before anything else happens to the store. */
-static void
-fence(struct cw_session *s, struct slot *slot)
-{
-	struct cw_error err = CW_ERROR_INIT;
-	const struct cw_hook_call call = {
-	    .role = cw_role_name(slot->st.role.is),
-	    .epoch = slot->st.role.epoch,
-	    .reason = "superseded"};
-	int got = cw_hook_run(
-	    &s->o.home->config, slot->st.config, CW_HOOK_FENCE, &call, &err);
-
-	if (got < 0)
-		session_event(s,
-		    "store %s: the fence hook failed, stop its mail service by "
-		    "hand: %s",
-		    slot->st.config->name, err.message);
-	else if (got == 1)
-		session_event(s,
-		    "store %s: no fence hook is configured, stop its mail "
-		    "service by hand",
-		    slot->st.config->name);
-}
-
 /*
  * Whoever began the last epoch vouches for all of it, and must be known before
  * it can so much as make a split brain.
@@ -360,7 +243,7 @@ adopt_history(struct cw_session *s, struct slot *slot, const Cw__Store *theirs,
 	struct cw_epochs history = CW_EPOCHS_INIT;
 	struct cw_minisign_public *pinned = NULL;
 	struct cw_buf text = CW_BUF_INIT;
-	enum cw_role_is was = slot->st.role.is;
+	enum cw_role_is was;
 	size_t count = 0;
 	int got, ret = -1;
 
@@ -375,26 +258,36 @@ adopt_history(struct cw_session *s, struct slot *slot, const Cw__Store *theirs,
 	pinned = pinned_keys(s, &count);
 	if (check_history(slot, &history, pinned, count, err) < 0)
 		goto out;
-	got = cw_role_supersede(&slot->st.role, &history, pinned, count, err);
+	/*
+	 * Another session may have adopted it, and rejoined, since we looked:
+	 * its record is what counts, under the lock.
+	 */
+	if (session_lock(slot, true, err) < 0)
+		goto out;
+	cw_role_free(&slot->st.role);
+	got =
+	    cw_home_role(s->o.home, slot->st.config, NULL, &slot->st.role, err);
+	was = slot->st.role.is;
+	if (got == 0)
+		got = cw_role_supersede(
+		    &slot->st.role, &history, pinned, count, err);
+	if (got == 1 && was == CW_ROLE_IS_ACTIVE &&
+	    cw_mark_set(
+		slot->dirfd, CW_MARK_FENCING, slot->st.role.epoch, err) < 0)
+		got = -1;
+	if (got == 1 && cw_home_role_save(s->o.home, slot->st.config, NULL,
+			    &slot->st.role, s->o.secret, err) < 0)
+		got = -1;
+	(void)session_lock(slot, false, NULL);
 	if (got < 0)
 		goto out;
-	if (got == 1) {
-		if (session_lock(slot, true, err) < 0)
-			goto out;
-		ret = cw_home_role_save(s->o.home, slot->st.config, NULL,
-		    &slot->st.role, s->o.secret, err);
-		(void)session_lock(slot, false, NULL);
-		if (ret < 0)
-			goto out;
-		/* Nobody else moved it: the session goes on from here. */
-		(void)session_look_at_role(slot, true);
+	/* Nobody else moved it: the session goes on from here. */
+	(void)session_look_at_role(slot, true);
+	if (got == 1)
 		session_event(s, "store %s: epoch %llu, %s",
 		    slot->st.config->name,
 		    (unsigned long long)slot->st.role.epoch,
 		    cw_role_name(slot->st.role.is));
-		if (was == CW_ROLE_IS_ACTIVE)
-			fence(s, slot);
-	}
 	ret = 0;
 out:
 	free(pinned);
@@ -454,9 +347,10 @@ check_active(struct cw_session *s, const struct slot *slot,
 static int
 leave_out(struct cw_session *s, struct slot *slot, const struct cw_error *err)
 {
-	session_event(s, "store %s: %s", slot->st.config->name, err->message);
-	slot->st.is_shared = false;
-	return s->o.store != NULL ? -1 : 0;
+	if (s->o.store != NULL)
+		return -1;
+	session_leave_out(s, slot, true, err->message);
+	return 0;
 }
 
 static int
@@ -477,9 +371,11 @@ meet_store(struct cw_session *s, const Cw__Store *theirs, uint32_t number,
 	if (slot->st.has_catalog && theirs->n_history > 0 &&
 	    adopt_history(s, slot, theirs, err) < 0) {
 		if (err->code == CW_ERR_REFUSED)
-			cw_cutover_note_split(slot->dirfd, slot->st.role.epoch);
+			(void)cw_mark_set(slot->dirfd, CW_MARK_SPLIT,
+			    slot->st.role.epoch, NULL);
 		return leave_out(s, slot, err);
 	}
+	session_fence_owed(s, slot);
 	/* By our history it learns that it was superseded, and follows. */
 	if (slot->st.role.is == CW_ROLE_IS_ACTIVE &&
 	    theirs->epoch < slot->st.role.epoch &&
@@ -493,8 +389,8 @@ meet_store(struct cw_session *s, const Cw__Store *theirs, uint32_t number,
 }
 
 /* The peer would wait for us otherwise.  slot NULL: about all. */
-static int
-say_error(struct cw_session *s, const struct slot *slot,
+int
+session_say_error(struct cw_session *s, const struct slot *slot,
     const struct cw_error *failed, struct cw_error *err)
 {
 	char sentence[CW_WIRE_TEXT_MAX + 1];
@@ -568,7 +464,7 @@ hear_hello(struct cw_session *s, struct cw_error *err)
 		    "program %u; install the same version of causeway at both",
 		    s->peer->name, m.hello->version_min, m.hello->version_max,
 		    CW_WIRE_VERSION);
-		(void)say_error(s, NULL, err, NULL);
+		(void)session_say_error(s, NULL, err, NULL);
 		return -1;
 	}
 	if ((feature = cw_wire_unknown_feature(m.hello, features)) != NULL) {
@@ -576,7 +472,7 @@ hear_hello(struct cw_session *s, struct cw_error *err)
 		    "site %s insists on \"%s\", which this version does not "
 		    "know; install the same version of causeway at both",
 		    s->peer->name, feature);
-		(void)say_error(s, NULL, err, NULL);
+		(void)session_say_error(s, NULL, err, NULL);
 		return -1;
 	}
 	s->is_visit = cw_wire_has_feature(m.hello, FEATURE_VISIT);
@@ -602,7 +498,7 @@ session_hello(struct cw_session *s, struct cw_error *err)
 		if (cw_session_begin(s, &slot->st, &why) == 0)
 			continue;
 		if (why.code != CW_ERR_UNREACHABLE &&
-		    say_error(s, slot, &why, err) < 0)
+		    session_say_error(s, slot, &why, err) < 0)
 			return -1;
 		if (s->o.store != NULL || why.code == CW_ERR_UNREACHABLE) {
 			if (err != NULL)
@@ -610,9 +506,7 @@ session_hello(struct cw_session *s, struct cw_error *err)
 			return -1;
 		}
 		/* One store's trouble does not stop the others. */
-		session_event(
-		    s, "store %s: %s", slot->st.config->name, why.message);
-		slot->st.is_shared = false;
+		session_leave_out(s, slot, true, why.message);
 	}
 	return 0;
 }

@@ -7,12 +7,17 @@
 
 #include "site/session.h"
 
+#include <pthread.h>
+
 /*
  * Epochs rise one by one: those of cutovers that may have passed us by.  One
  * that is further away would only use them up, so that none were left for a
  * failover.
  */
 #define EPOCHS_AHEAD UINT64_C(1000000)
+
+/* Holds translations of addresses open, and tells that we live. */
+#define SESSION_PING_MS 20000
 
 struct slot {
 	struct cw_session_store st; /* first: a session_store is its slot */
@@ -23,6 +28,7 @@ struct slot {
 	int dirfd;
 	int lock_fd;
 	unsigned lock_depth;
+	bool is_left;	  /* it stands still: frames about it are void */
 	bool is_polling;  /* the daemon was asked for a generation */
 	int visit_fd;	  /* locked while a visit brings the peer up to date */
 	bool is_deferred; /* a wake that waits for the end of a visit */
@@ -51,9 +57,18 @@ struct cw_session {
 	size_t slot_count;
 	int64_t clock_offset_ms;
 	int64_t sent_ms, heard_noted_ms, looked_ms, behind_ms;
-	bool has_stop; /* the daemon says so */
-	bool is_over;  /* BYE came */
-	bool is_visit; /* the peer came for one errand */
+	bool has_stop;	/* the daemon says so */
+	bool is_over;	/* BYE came */
+	bool is_visit;	/* the peer came for one errand */
+	bool is_server; /* we were called */
+
+	/* While we do something that takes its time; see session_busy.c. */
+	unsigned busy_depth;
+	bool has_pinger;
+	pthread_t pinger;
+	int pinger_stop;	 /* an eventfd */
+	pthread_mutex_t sending; /* frames of session_send */
+	int64_t listened_ms;	 /* the end of what kept us from listening */
 
 	uint32_t next_order;
 	uint32_t awaited; /* the order whose reply we serve for, 0: none */
@@ -70,6 +85,10 @@ struct cw_session {
 	size_t waiting_count;
 };
 
+/*
+ * May be called by the pinger as well, while the session is busy: then nothing
+ * else is sent than by this.
+ */
 int session_send(struct cw_session *s, enum cw_frame_type type,
     const ProtobufCMessage *m, struct cw_error *err);
 void session_event(struct cw_session *s, const char *fmt, ...)
@@ -91,6 +110,9 @@ bool session_look_at_role(struct slot *slot, bool remember);
 
 int session_open_stores(struct cw_session *s, struct cw_error *err);
 int session_hello(struct cw_session *s, struct cw_error *err);
+void session_close_store(struct slot *slot);
+/* The fence hook, if it is owed since another site took over. */
+void session_fence_owed(struct cw_session *s, struct slot *slot);
 /* What we are to the peer: a store that was given away counts as fenced. */
 Cw__Role session_role(const struct slot *slot);
 struct slot *session_slot(struct cw_session *s, struct cw_session_store *st);
@@ -104,6 +126,17 @@ int session_take_error(
     struct cw_session *s, const Cw__Error *m, struct cw_error *err);
 int session_take_poll(
     struct cw_session *s, const Cw__Poll *m, struct cw_error *err);
+/* Tells the peer; slot NULL: that it is about all stores. */
+int session_say_error(struct cw_session *s, const struct slot *slot,
+    const struct cw_error *failed, struct cw_error *err);
+/*
+ * This store stands still in this session, the others go on.  is_ours: the
+ * trouble is here, and not what the peer said.
+ */
+void session_leave_out(
+    struct cw_session *s, struct slot *slot, bool is_ours, const char *why);
+/* Made equal to the active site: what went its own way has come back. */
+int session_rejoin(struct slot *slot, struct cw_error *err);
 /* A line from the daemon. */
 int session_take_line(struct cw_session *s, char *line, struct cw_error *err);
 

@@ -162,8 +162,10 @@ cw_session_generation(struct cw_session *s, struct cw_session_store *st,
 
 	if (session_lock(slot, true, err) < 0)
 		return -1;
+	cw_session_busy(s, true);
 	ret = cw_generation_take(
 	    s->o.home, st->config, capture, s->o.progress, &taken, err);
+	cw_session_busy(s, false);
 	(void)session_lock(slot, false, NULL);
 	if (ret < 0)
 		return -1;

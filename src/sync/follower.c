@@ -406,6 +406,7 @@ finish(struct cw_follower *f, struct cw_error *err)
 		return follower_ask(f, true, err);
 	}
 	f->polls = 0;
+	f->state.is_equal = f->is_end_known;
 	f->state.was_healed |= f->was_compared && f->compares > 0;
 	f->compares = 0;
 	f->in_compare = f->dirs_ended = f->was_compared = false;
@@ -472,6 +473,7 @@ plan_end(struct cw_follower *f, const Cw__PlanEnd *m, struct cw_error *err)
 	    (m->generation < f->state.generation && !f->was_compared))
 		return follower_ask(f, false, err);
 	f->has_end = true;
+	f->state.is_equal = false;
 	f->has_gone = false;
 	f->end_generation = m->generation;
 	f->state.target = m->generation;

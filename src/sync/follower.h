@@ -106,6 +106,7 @@ struct cw_follower_state {
 	uint64_t target; /* what the source is at, 0: not known */
 	uint64_t removed, placed, compared; /* entries; directories */
 	bool was_healed; /* digests differed and were made equal */
+	bool is_equal;	 /* to the state that the source announced last */
 };
 
 void cw_follower_state(

@@ -37,6 +37,7 @@ struct shared {
 	atomic_int stops, wakes, answers_ok, answers_failed;
 	atomic_int commands, command_was_stopped, command_pid;
 	atomic_int session_is_deaf;
+	atomic_int is_cut_off, mends, mends_to_fail;
 };
 
 static struct shared *shared;
@@ -215,6 +216,32 @@ command(void *arg, int argc, char **argv)
 	return 3;
 }
 
+static int
+mend(void *arg, struct cw_home *home, const struct cw_config_store *store,
+    struct cw_error *e)
+{
+	(void)arg;
+	(void)home;
+	(void)store;
+	shared->mends++;
+	if (shared->mends_to_fail > 0) {
+		shared->mends_to_fail--;
+		return cw_error_set(e, CW_ERR_FAILED, "the hook failed");
+	}
+	shared->is_cut_off = 0;
+	return 0;
+}
+
+static bool
+is_cut_off(
+    void *arg, const struct cw_home *home, const struct cw_config_store *store)
+{
+	(void)arg;
+	(void)home;
+	(void)store;
+	return shared->is_cut_off != 0;
+}
+
 /* ---- the daemon and its home ---- */
 
 static void
@@ -308,8 +335,11 @@ teardown(void)
 static void
 be_daemon(void)
 {
-	struct cw_daemon_options o = {
-	    .calls = {.scan = scan, .command = command}, .limits = limits};
+	struct cw_daemon_options o = {.calls = {.scan = scan,
+					  .command = command,
+					  .mend = mend,
+					  .is_cut_off = is_cut_off},
+	    .limits = limits};
 	struct cw_home *home;
 	char *path = below("log");
 	int log = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
@@ -751,6 +781,55 @@ START_TEST(connections_that_prove_nothing_are_few_and_short)
 }
 END_TEST
 
+START_TEST(who_has_proved_who_it_is_may_take_its_time)
+{
+	int fd;
+
+	/* A fence hook runs before the roles are settled. */
+	limits.authenticate_ms = 200;
+	add_peer("b", NULL);
+	start();
+	fd = dial();
+	type(fd, "proved b\n");
+	pause_ms(600);
+	type(fd, "connected b\n");
+	WAIT_FOR(link_is("connected"));
+	ck_assert_int_eq(shared->sessions_open, 1);
+	(void)close(fd);
+}
+END_TEST
+
+START_TEST(a_store_that_stands_still_is_tried_again_by_a_new_session)
+{
+	int fd;
+
+	limits.renew_ms = 100;
+	add_store("s");
+	add_peer("b", NULL);
+	start();
+	for (int i = 1; i <= 2; i++) {
+		fd = dial();
+		type(fd, "proved b\nleft s the disk is full\nconnected b\n");
+		ck_assert(is_closed(fd));
+		ck_assert_int_eq(shared->stops, i);
+		(void)close(fd);
+	}
+	ck_assert(log_says("store s stands still with b: the disk is full"));
+	fd = dial();
+	type(fd, "proved b\nrefused s over there\nconnected b\n");
+	WAIT_FOR(log_says("store s stands still with b: over there"));
+	/* What is wrong at the peer is the peer's to try again. */
+	pause_ms(300);
+	ck_assert_int_eq(shared->sessions_open, 1);
+	(void)close(fd);
+	WAIT_FOR(shared->sessions_open == 0);
+	fd = dial();
+	type(fd, "proved b\nconnected b\n");
+	WAIT_FOR(log_says("store s goes on with b"));
+	(void)close(fd);
+}
+END_TEST
+
 START_TEST(a_session_is_not_believed_that_it_is_somebody_unknown)
 {
 	int fd;
@@ -863,6 +942,24 @@ START_TEST(a_command_that_is_killed_says_so)
 	start();
 	ck_assert_int_eq(status_of(run(2, argv, NULL, -1, -1)), 200);
 	ck_assert(answers());
+}
+END_TEST
+
+START_TEST(a_cutover_that_was_cut_off_is_put_back)
+{
+	const char *argv[] = {"causeway", "die", NULL};
+
+	add_store("s");
+	shared->is_cut_off = 1;
+	shared->mends_to_fail = 1;
+	start();
+	/* At once, and again when the hook fails. */
+	WAIT_FOR(shared->mends == 2 && !shared->is_cut_off);
+	ck_assert(log_says("the hook failed"));
+	/* Whatever child of ours may have left one. */
+	shared->is_cut_off = 1;
+	ck_assert_int_eq(status_of(run(2, argv, NULL, -1, -1)), 200);
+	WAIT_FOR(shared->mends == 3 && !shared->is_cut_off);
 }
 END_TEST
 
@@ -1119,6 +1216,10 @@ main(void)
 	tcase_add_test(tc, of_two_links_that_cross_the_lesser_name_s_stays);
 	tcase_add_test(tc, of_two_links_that_cross_the_greater_name_s_goes);
 	tcase_add_test(tc, connections_that_prove_nothing_are_few_and_short);
+	tcase_add_test(tc, who_has_proved_who_it_is_may_take_its_time);
+	tcase_add_test(
+	    tc, a_store_that_stands_still_is_tried_again_by_a_new_session);
+	tcase_add_test(tc, a_cutover_that_was_cut_off_is_put_back);
 	tcase_add_test(
 	    tc, a_session_is_not_believed_that_it_is_somebody_unknown);
 	tcase_add_test(
