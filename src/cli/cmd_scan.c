@@ -3,6 +3,8 @@
 #include "cli/commands.h"
 #include "cli/output.h"
 #include "cli/progress_line.h"
+#include "cli/untended.h"
+#include "site/command.h"
 #include "site/generation.h"
 
 #include <stdio.h>
@@ -14,7 +16,11 @@ static const char usage[] =
     "\n"
     "Looks at the store's directories and takes a generation of what is there "
     "now.\n"
-    "Files are not read, unless asked for: a seed reads them anyway.\n"
+    "Files are not read, unless asked for: a seed reads them anyway.  The "
+    "commands of\n"
+    "roots are run first; if one fails, its old output stays, all else is "
+    "taken, and\n"
+    "the status is 4.\n"
     "\n"
     "  --contents      read files whose content is not known yet\n"
     "  --full          look at every file, trust no directory's time\n"
@@ -34,25 +40,35 @@ static const struct option options[] = {
     {NULL, 0, NULL, 0},
 };
 
-static int
-report(struct cw_cli *cli, const char *store, const struct cw_scan_result *r,
+static json_t *
+to_json(const char *store, const struct cw_scan_result *r,
     const struct cw_catalog_info *info, double seconds)
 {
+	return json_pack(
+	    "{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:f}", "store",
+	    store, "generation", (json_int_t)r->generation, "added",
+	    (json_int_t)r->added, "changed", (json_int_t)r->changed, "removed",
+	    (json_int_t)r->removed, "moved", (json_int_t)r->moved, "suspects",
+	    (json_int_t)r->suspects, "entries", (json_int_t)info->entries,
+	    "bytes", (json_int_t)info->bytes, "pending",
+	    (json_int_t)info->pending, "seconds", seconds);
+}
+
+/* failed: of commands, if it is set. */
+static int
+report(struct cw_cli *cli, const struct cw_config_store *store,
+    struct cw_catalog *c, const struct cw_scan_result *r,
+    const struct cw_error *failed, double seconds)
+{
+	const struct cw_catalog_info *info = cw_catalog_info(c);
 	char added[CW_TEXT_MAX], changed[CW_TEXT_MAX], removed[CW_TEXT_MAX];
 	char entries[CW_TEXT_MAX], bytes[CW_TEXT_MAX], took[CW_TEXT_MAX];
 
+	if (cli->json && failed->code == CW_OK)
+		return cw_cli_emit(cli, to_json(store->name, r, info, seconds));
 	if (cli->json)
-		return cw_cli_emit(cli,
-		    json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-			      "s:I, s:f}",
-			"store", store, "generation", (json_int_t)r->generation,
-			"added", (json_int_t)r->added, "changed",
-			(json_int_t)r->changed, "removed",
-			(json_int_t)r->removed, "moved", (json_int_t)r->moved,
-			"suspects", (json_int_t)r->suspects, "entries",
-			(json_int_t)info->entries, "bytes",
-			(json_int_t)info->bytes, "pending",
-			(json_int_t)info->pending, "seconds", seconds));
+		return cw_cli_fail_with(
+		    cli, to_json(store->name, r, info, seconds), failed);
 	cw_text_count(r->added, added);
 	cw_text_count(r->changed, changed);
 	cw_text_count(r->removed, removed);
@@ -62,14 +78,15 @@ report(struct cw_cli *cli, const char *store, const struct cw_scan_result *r,
 	cw_cli_say(cli,
 	    "Store %s is at generation %llu: %s entries, %s (%s added, %s "
 	    "changed, %s removed; %s).",
-	    store, (unsigned long long)r->generation, entries, bytes, added,
-	    changed, removed, took);
+	    store->name, (unsigned long long)r->generation, entries, bytes,
+	    added, changed, removed, took);
 	if (r->suspects > 0)
 		cw_cli_say(cli,
 		    "%llu entries were missing but may have moved; the next "
 		    "scan decides.",
 		    (unsigned long long)r->suspects);
-	return 0;
+	cw_cli_warn_untended(cli, store, c);
+	return failed->code == CW_OK ? 0 : cw_cli_fail(cli, failed);
 }
 
 /* A root that is empty all of a sudden: what the operator can do. */
@@ -92,8 +109,10 @@ scan(struct cw_cli *cli, const char *name, struct cw_scan_options o)
 	struct cw_scan_result result = {0};
 	struct cw_progress progress = {.what = NULL};
 	struct cw_progress_line *line;
+	struct cw_commands commands;
 	struct cw_catalog *c = NULL;
 	struct timespec from, to;
+	char where[64];
 	int lock, status;
 
 	if (cw_cli_home(cli, CW_HOME_WRITE, &err) < 0 ||
@@ -108,7 +127,8 @@ scan(struct cw_cli *cli, const char *name, struct cw_scan_options o)
 	o.progress = &progress;
 	line = cw_progress_line_begin(cli, &progress);
 	if (cw_home_catalog(cli->home, store, CW_CATALOG_WRITE, &c, &err) < 0 ||
-	    cw_home_scan(store, c, &o, &result, &err) < 0 ||
+	    cw_commands_run(cli->home, store, &progress, &commands, &err) < 0 ||
+	    cw_home_scan(store, c, &commands, &o, &result, &err) < 0 ||
 	    cw_catalog_refresh(c, &err) < 0) {
 		cw_progress_line_end(line);
 		cw_catalog_close(c);
@@ -118,7 +138,10 @@ scan(struct cw_cli *cli, const char *name, struct cw_scan_options o)
 	}
 	cw_progress_line_end(line);
 	(void)clock_gettime(CLOCK_MONOTONIC, &to);
-	status = report(cli, name, &result, cw_catalog_info(c),
+	(void)snprintf(where, sizeof(where), "generation %llu",
+	    (unsigned long long)result.generation);
+	(void)cw_commands_judge(&commands, where, &err);
+	status = report(cli, store, c, &result, &err,
 	    (double)(to.tv_sec - from.tv_sec) +
 		(double)(to.tv_nsec - from.tv_nsec) / 1e9);
 	cw_catalog_close(c);

@@ -7,6 +7,7 @@
 #include "cli/ranges.h"
 #include "cli/status_daemon.h"
 #include "cli/status_rest.h"
+#include "cli/untended.h"
 #include "seed/import.h"
 #include "site/control.h"
 #include "site/current.h"
@@ -57,6 +58,7 @@ struct facts {
 	size_t seed_count;
 	uint64_t settled; /* up to it, nobody needs deletions any more */
 	const char *waits_for;
+	json_t *roots; /* name, path, capture, what is wrong */
 };
 
 /* What sessions noted beside the catalog. */
@@ -119,10 +121,47 @@ look_at_role(const struct cw_home *home, const struct cw_config_store *store,
 	return ret;
 }
 
+/* The roots, and what is wrong with those that are a command's output. */
+static json_t *
+look_at_roots(const struct cw_cli *cli, const struct cw_config_store *store,
+    bool is_active, struct cw_catalog *c)
+{
+	json_t *roots = json_array();
+
+	for (size_t i = 0; i < store->root_count; i++) {
+		const struct cw_config_root *root = &store->roots[i];
+		enum cw_command_state state = CW_COMMAND_NONE;
+		char *why = NULL, *text = NULL;
+
+		if (is_active && c != NULL)
+			state =
+			    cw_command_look(cli->home, store, root, c, &why);
+		if (state == CW_COMMAND_UNTENDED)
+			text = cw_cli_untended(cli, store, root);
+		else if (state == CW_COMMAND_STALE)
+			text = cw_asprintf("root %s: its command failed, and "
+					   "its last good output is kept, if "
+					   "there is one: %s",
+			    root->name, why != NULL ? why : "see its log");
+		json_array_append_new(roots,
+		    json_pack("{s:s, s:o, s:b, s:b, s:o}", "name", root->name,
+			"path",
+			cw_cli_json_text(root->path, strlen(root->path)),
+			"command", root->command != NULL, "stale", text != NULL,
+			"failure",
+			text == NULL ? json_null()
+				     : cw_cli_json_text(text, strlen(text))));
+		free(why);
+		free(text);
+	}
+	return roots;
+}
+
 static int
-look(const struct cw_home *home, const struct cw_config_store *store,
+look(const struct cw_cli *cli, const struct cw_config_store *store,
     struct facts *f, struct cw_error *err)
 {
+	const struct cw_home *home = cli->home;
 	struct cw_catalog *c = NULL;
 	int ret = -1;
 
@@ -149,6 +188,7 @@ look(const struct cw_home *home, const struct cw_config_store *store,
 		f->role =
 		    cw_strdup(f->is_active ? CW_ROLE_ACTIVE : CW_ROLE_STANDBY);
 	}
+	f->roots = look_at_roots(cli, store, f->is_active, c);
 	ret = 0;
 out:
 	cw_catalog_close(c);
@@ -301,7 +341,7 @@ store_json(const struct cw_config *config, const struct cw_config_store *store,
 {
 	return json_pack(
 	    "{s:s, s:o, s:s, s:I, s:I, s:o, s:I, s:I, s:I, s:b, s:o, s:o, s:o, "
-	    "s:s?, s:s?, s:o, s:o, s:I, s:I, s:o, s:o, s:[]}",
+	    "s:s?, s:s?, s:o, s:o, s:I, s:I, s:O, s:o, s:o, s:[]}",
 	    "name", store->name, "id",
 	    f->has_catalog ? cw_cli_json_hex(f->info.store_id, CW_STORE_ID_SIZE)
 			   : json_null(),
@@ -322,8 +362,9 @@ store_json(const struct cw_config *config, const struct cw_config_store *store,
 	    "follow", store->follow, "active_site", f->site, "peers",
 	    peers_json(config, f, daemon), "seeds", seeds_json(f), "floor",
 	    (json_int_t)f->info.floor, "settled_generation",
-	    (json_int_t)f->settled, "cutover", cw_status_rest_json(&f->rest),
-	    "diverged", cw_status_diverged_json(&f->rest), "checks");
+	    (json_int_t)f->settled, "roots", f->roots, "cutover",
+	    cw_status_rest_json(&f->rest), "diverged",
+	    cw_status_diverged_json(&f->rest), "checks");
 }
 
 /* Who follows, and how far; or how old the replica is. */
@@ -406,6 +447,8 @@ print_store(const struct cw_home *home, const struct cw_config_store *store,
 	char entries[CW_TEXT_MAX], bytes[CW_TEXT_MAX], pending[CW_TEXT_MAX];
 	const char *site;
 	char hex[2 * CW_STATE_SIZE + 1];
+	const json_t *root;
+	size_t i;
 
 	(void)printf("Store %s: %s", store->name, f->role);
 	if (f->has_handover)
@@ -455,6 +498,14 @@ print_store(const struct cw_home *home, const struct cw_config_store *store,
 			       ? "; a seed does, or `causeway scan --contents`"
 			       : "");
 	}
+	json_array_foreach(f->roots, i, root)
+	{
+		const char *failure =
+		    json_string_value(json_object_get(root, "failure"));
+
+		if (failure != NULL)
+			(void)printf("  %s\n", failure);
+	}
 	print_seeds(f);
 	cw_status_rest_print(&f->rest, home, store->name);
 }
@@ -465,7 +516,7 @@ show(struct cw_cli *cli, const struct cw_config_store *store, json_t *stores,
     const json_t *daemon, struct cw_error *err)
 {
 	struct facts f;
-	int ret = look(cli->home, store, &f, err);
+	int ret = look(cli, store, &f, err);
 
 	if (ret < 0)
 		cw_error_context(err, "store %s", store->name);
@@ -480,6 +531,7 @@ show(struct cw_cli *cli, const struct cw_config_store *store, json_t *stores,
 	free(f.awaited);
 	free(f.peers);
 	free(f.seeds);
+	json_decref(f.roots);
 	return ret;
 }
 

@@ -10,7 +10,8 @@
 static const char usage[] =
     "usage: causeway store add STORE [ROOTNAME=]DIR... [--format F]\n"
     "                          [--exclude PATTERN]... [--history TIME]\n"
-    "                          [--follow SITE]\n"
+    "                          [--command [ROOTNAME=]PROGRAM...]... "
+    "[--follow SITE]\n"
     "       causeway store list\n"
     "\n"
     "`store add` declares a store at the active site: a name, and the "
@@ -28,9 +29,16 @@ static const char usage[] =
     "again\n"
     "  --history TIME     what a replica keeps of old files: 30d, 8w, "
     "forever\n"
+    "  --command [ROOTNAME=]\"PROGRAM ARG...\"\n"
+    "                     a root that is what a program prints at each scan, "
+    "as the\n"
+    "                     file `output`; with ROOTNAME=DIR given as well, in "
+    "DIR; no\n"
+    "                     shell; may be given again, and DIR left out then\n"
     "  --follow SITE      an empty replica of that site's store of this name\n"
     "\n"
-    "Example: causeway store add mail /var/vmail etc=/etc/dovecot\n"
+    "Example: causeway store add mail /var/vmail etc=/etc/dovecot \\\n"
+    "           --command 'users=/usr/bin/sqlite3 /etc/mail/users.db .dump'\n"
     "Next: `causeway seed STORE --for SITE --to DIR`.\n";
 
 static const struct option options[] = {
@@ -38,6 +46,7 @@ static const struct option options[] = {
     {"exclude", required_argument, NULL, 'x'},
     {"history", required_argument, NULL, 'H'},
     {"follow", required_argument, NULL, 'F'},
+    {"command", required_argument, NULL, 'c'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -99,7 +108,8 @@ roots_json(const struct cw_config_store *store, struct cw_catalog *c)
 
 	for (size_t i = 0; i < store->root_count; i++) {
 		const struct cw_config_root *r = &store->roots[i];
-		const char *format = store->format;
+		const char *format =
+		    r->command != NULL ? "plain" : store->format;
 
 		for (size_t j = 0; j < count; j++)
 			if (strcmp(known[j].name, r->name) == 0)
@@ -107,9 +117,12 @@ roots_json(const struct cw_config_store *store, struct cw_catalog *c)
 		if (format == NULL)
 			(void)cw_scan_detect(r->path, &format, NULL);
 		json_array_append_new(roots,
-		    json_pack("{s:s, s:o, s:s?}", "name", r->name, "path",
+		    json_pack("{s:s, s:o, s:s?, s:o}", "name", r->name, "path",
 			cw_cli_json_text(r->path, strlen(r->path)), "format",
-			format));
+			format, "command",
+			r->command == NULL ? json_null()
+					   : cw_cli_json_text(r->command,
+						 strlen(r->command))));
 	}
 	return roots;
 }
@@ -124,11 +137,17 @@ print_roots(const json_t *roots)
 	{
 		const char *format =
 		    json_string_value(json_object_get(root, "format"));
+		const char *command =
+		    json_string_value(json_object_get(root, "command"));
 
 		(void)printf("  root %s: %s (%s)\n",
 		    json_string_value(json_object_get(root, "name")),
 		    json_string_value(json_object_get(root, "path")),
-		    format != NULL ? format : "format not known");
+		    command != NULL  ? "output of a command"
+		    : format != NULL ? format
+				     : "format not known");
+		if (command != NULL)
+			(void)printf("    command: %s\n", command);
 	}
 }
 
@@ -178,8 +197,7 @@ add(struct cw_cli *cli, struct cw_config_store *store)
 		print_roots(roots);
 	json_decref(roots);
 	if (made->follow == NULL)
-		cw_cli_say(cli,
-		    "Next: `causeway seed %s --for SITE --to DIR`.",
+		cw_cli_say(cli, "Next: `causeway seed %s --for SITE --to DIR`.",
 		    made->name);
 	else
 		cw_cli_say(cli,
@@ -262,27 +280,69 @@ list(struct cw_cli *cli)
 	return 0;
 }
 
+/*
+ * Adds the commands, each to the root of its name if one was given a
+ * directory.
+ */
 static int
-parse_add(
-    struct cw_cli *cli, int argc, char **argv, struct cw_config_store *store)
+parse_commands(struct cw_config_store *store, char **commands, size_t count,
+    struct cw_error *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct cw_config_root *root = NULL;
+		char *name, *command;
+
+		if (cw_config_command_parse(commands[i], &name, &command, err) <
+		    0)
+			return -1;
+		for (size_t k = 0; k < store->root_count; k++)
+			if (strcmp(store->roots[k].name, name) == 0)
+				root = &store->roots[k];
+		if (root != NULL && root->command != NULL) {
+			cw_error_set(err, CW_ERR_USAGE,
+			    "root %s has two commands; write --command "
+			    "NAME=\"%s\"",
+			    name, command);
+			free(name);
+			free(command);
+			return -1;
+		}
+		if (root == NULL) {
+			root = &store->roots[store->root_count++];
+			root->name = cw_strdup(name);
+			root->path = cw_config_spool(store->name, name);
+			root->has_spool = true;
+		}
+		root->command = command;
+		free(name);
+	}
+	return 0;
+}
+
+static int
+parse_add(struct cw_cli *cli, int argc, char **argv,
+    struct cw_config_store *store, char **commands, size_t command_count)
 {
 	struct cw_error err = CW_ERROR_INIT;
 	int count = argc - optind - 2;
 
-	if (count < 1)
+	if (count < 0 || (count == 0 && command_count == 0))
 		return cw_cli_usage_error(cli, usage,
 		    "store add takes a store's name and its directories");
-	if (count > (int)CW_CONFIG_ROOTS_MAX)
+	if ((size_t)count + command_count > CW_CONFIG_ROOTS_MAX)
 		return cw_cli_usage_error(
 		    cli, usage, "more than %u roots", CW_CONFIG_ROOTS_MAX);
 	store->name = argv[optind + 1];
-	store->roots = cw_calloc((size_t)count, sizeof(*store->roots));
+	store->roots =
+	    cw_calloc((size_t)count + command_count, sizeof(*store->roots));
 	for (int i = 0; i < count; i++) {
 		if (parse_root(argv[optind + 2 + i],
 			&store->roots[store->root_count], &err) < 0)
 			return cw_cli_fail(cli, &err);
 		store->root_count++;
 	}
+	if (parse_commands(store, commands, command_count, &err) < 0)
+		return cw_cli_fail(cli, &err);
 	return add(cli, store);
 }
 
@@ -292,6 +352,7 @@ free_args(struct cw_config_store *store)
 	for (size_t i = 0; i < store->root_count; i++) {
 		free(store->roots[i].name);
 		free(store->roots[i].path);
+		free(store->roots[i].command);
 	}
 	free(store->roots);
 	free(store->excludes);
@@ -301,6 +362,8 @@ int
 cmd_store(struct cw_cli *cli, int argc, char **argv)
 {
 	struct cw_config_store store = {.name = NULL};
+	char **commands = cw_calloc((size_t)argc + 1, sizeof(*commands));
+	size_t command_count = 0;
 	int opt, status;
 
 	/* At most one exclude an argument; the texts stay argv's. */
@@ -316,6 +379,9 @@ cmd_store(struct cw_cli *cli, int argc, char **argv)
 		case 'H':
 			store.history = optarg;
 			break;
+		case 'c':
+			commands[command_count++] = optarg;
+			break;
 		case 'F':
 			store.follow = optarg;
 			break;
@@ -328,7 +394,8 @@ cmd_store(struct cw_cli *cli, int argc, char **argv)
 		}
 	}
 	if (optind < argc && strcmp(argv[optind], "add") == 0)
-		status = parse_add(cli, argc, argv, &store);
+		status =
+		    parse_add(cli, argc, argv, &store, commands, command_count);
 	else if (argc - optind == 1 && strcmp(argv[optind], "list") == 0)
 		status = list(cli);
 	else
@@ -336,5 +403,6 @@ cmd_store(struct cw_cli *cli, int argc, char **argv)
 		    cli, usage, "write `store add` or `store list`");
 out:
 	free_args(&store);
+	free(commands);
 	return status;
 }

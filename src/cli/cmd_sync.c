@@ -36,6 +36,7 @@ struct sync {
 	const char *store;
 	struct cw_session_options o;
 	uint64_t generation; /* that has to arrive */
+	struct cw_commands commands;
 	uint64_t from, to, entries, sent, received;
 	uint8_t digest[CW_STATE_SIZE];
 	bool was_healed;
@@ -164,6 +165,7 @@ sync_all(struct sync *y, struct cw_error *err)
 		if (ret < 0)
 			return -1;
 		y->generation = taken.scan.generation;
+		y->commands = taken.commands;
 	}
 	for (size_t i = 0; i < config->peer_count; i++) {
 		if (config->peers[i].address == NULL)
@@ -194,22 +196,30 @@ sync_all(struct sync *y, struct cw_error *err)
 	return 0;
 }
 
+static json_t *
+to_json(const struct sync *y, double seconds)
+{
+	return json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:f}", "store",
+	    y->store, "from_generation", (json_int_t)y->from, "to_generation",
+	    (json_int_t)y->to, "entries", (json_int_t)y->entries, "bytes_sent",
+	    (json_int_t)y->sent, "bytes_received", (json_int_t)y->received,
+	    "digest", cw_cli_json_hex(y->digest, sizeof(y->digest)), "seconds",
+	    seconds);
+}
+
 static int
 report(struct sync *y, double seconds)
 {
+	struct cw_error failed = CW_ERROR_INIT;
 	char entries[CW_TEXT_MAX], sent[CW_TEXT_MAX], received[CW_TEXT_MAX];
 	char took[CW_TEXT_MAX];
 
+	(void)cw_commands_judge(&y->commands, "the generation", &failed);
 	if (y->cli->json)
-		return cw_cli_emit(y->cli,
-		    json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:f}",
-			"store", y->store, "from_generation",
-			(json_int_t)y->from, "to_generation", (json_int_t)y->to,
-			"entries", (json_int_t)y->entries, "bytes_sent",
-			(json_int_t)y->sent, "bytes_received",
-			(json_int_t)y->received, "digest",
-			cw_cli_json_hex(y->digest, sizeof(y->digest)),
-			"seconds", seconds));
+		return failed.code == CW_OK
+			   ? cw_cli_emit(y->cli, to_json(y, seconds))
+			   : cw_cli_fail_with(
+				 y->cli, to_json(y, seconds), &failed);
 	cw_text_count(y->entries, entries);
 	cw_text_bytes(y->sent, sent);
 	cw_text_bytes(y->received, received);
@@ -223,7 +233,7 @@ report(struct sync *y, double seconds)
 		cw_cli_say(y->cli,
 		    "The copies differed; comparing their directories mended "
 		    "it.");
-	return 0;
+	return failed.code == CW_OK ? 0 : cw_cli_fail(y->cli, &failed);
 }
 
 int

@@ -134,8 +134,14 @@ say_full(struct cw_cli *cli, const struct cw_set *set,
 	    is_whole ? "; state digest " : " when it is whole",
 	    is_whole ? digest : "");
 	for (size_t i = 0; i < r->root_count; i++)
-		cw_cli_say(cli, "  root %s is in %s", r->roots[i].name,
-		    r->roots[i].path);
+		cw_cli_say(cli, "  root %s is in %s%s%s", r->roots[i].name,
+		    r->roots[i].path,
+		    r->roots[i].is_output
+			? ", the output of a command at the other site"
+			: "",
+		    r->roots[i].is_stale ? ", of an earlier time than the "
+					   "rest, or none"
+					 : "");
 }
 
 static void

@@ -11,9 +11,11 @@
 #include "cli/output.h"
 #include "cli/progress_line.h"
 #include "cli/seed_since.h"
+#include "cli/untended.h"
 #include "formats/parity/parity.h"
 #include "media/set.h"
 #include "seed/pack.h"
+#include "site/command.h"
 #include "site/generation.h"
 
 #include <inttypes.h>
@@ -164,12 +166,16 @@ say(struct cw_cli *cli, const struct cw_seed_request *q,
 
 static int
 finish(struct cw_cli *cli, const struct cw_seed_request *q, size_t roots,
-    const struct cw_pack_result *r, double seconds)
+    const struct cw_pack_result *r, const struct cw_commands *commands,
+    double seconds)
 {
 	struct cw_error err = CW_ERROR_INIT;
 
 	if (!cli->json)
 		say(cli, q, r, seconds);
+	(void)cw_commands_judge(commands, "the seed", &err);
+	if (r->unreadable + r->unreadable_dirs > 0 && err.code != CW_OK)
+		cw_cli_warn(cli, "%s", err.message);
 	/* Of a store that is new nobody knows that it held more. */
 	if (r->base == 0 && r->entries <= roots)
 		cw_cli_warn(cli,
@@ -193,25 +199,11 @@ finish(struct cw_cli *cli, const struct cw_seed_request *q, size_t roots,
 			    r->unreadable_dirs,
 			    r->unreadable_dirs == 1 ? "y" : "ies",
 			    r->unreadable, s_of(r->unreadable), first);
+	}
+	if (err.code != CW_OK)
 		return cw_cli_fail_with(
 		    cli, cli->json ? to_json(r, seconds) : NULL, &err);
-	}
 	return cli->json ? cw_cli_emit(cli, to_json(r, seconds)) : 0;
-}
-
-/* The roots as a scan takes them; pointers are the configuration's. */
-static struct cw_scan_root *
-scan_roots(const struct cw_config_store *store)
-{
-	struct cw_scan_root *roots =
-	    cw_calloc(store->root_count, sizeof(*roots));
-
-	for (size_t i = 0; i < store->root_count; i++) {
-		roots[i].name = store->roots[i].name;
-		roots[i].path = store->roots[i].path;
-		roots[i].format = store->format;
-	}
-	return roots;
 }
 
 void
@@ -245,6 +237,7 @@ cw_cli_seed_pack(struct cw_cli *cli, struct cw_seed_request *q)
 	struct cw_medium_ask ask = {.cli = cli, .dirs = &dirs};
 	struct cw_pack_result result = {0};
 	struct cw_scan_root *roots = NULL;
+	struct cw_commands commands;
 	struct cw_age_recipient site;
 	struct timespec from, to;
 	char *catalog_path = NULL, *seeds_path = NULL;
@@ -265,7 +258,6 @@ cw_cli_seed_pack(struct cw_cli *cli, struct cw_seed_request *q)
 		return cw_cli_fail_resumable(cli, &err);
 	memcpy(site.point, peer->card.age_point, 32);
 	cw_cli_seed_recipient(q, &site, true);
-	roots = scan_roots(store);
 	catalog_path = cw_home_catalog_path(cli->home, q->store);
 	seeds_path = cw_asprintf("%s/seeds", cli->home->state_path);
 	if (cw_cli_signing_key(cli, &secret, &err) < 0 ||
@@ -285,9 +277,17 @@ cw_cli_seed_pack(struct cw_cli *cli, struct cw_seed_request *q)
 		status = cw_cli_fail_resumable(cli, &err);
 		goto out;
 	}
+	line = cw_progress_line_begin(cli, &progress);
+	ret = cw_commands_run(cli->home, store, &progress, &commands, &err);
+	cw_progress_line_end(line);
+	if (ret < 0) {
+		status = cw_cli_fail_resumable(cli, &err);
+		goto out;
+	}
+	cw_cli_warn_untended(cli, store, o.catalog);
 	o.catalog_path = catalog_path;
 	o.seeds_path = seeds_path;
-	o.roots = roots;
+	o.roots = roots = cw_home_scan_roots(store, o.catalog, &commands);
 	o.root_count = store->root_count;
 	o.excludes = (const char *const *)store->excludes;
 	o.exclude_count = store->exclude_count;
@@ -323,7 +323,7 @@ cw_cli_seed_pack(struct cw_cli *cli, struct cw_seed_request *q)
 	if (ret < 0)
 		status = cw_cli_fail_resumable(cli, &err);
 	else
-		status = finish(cli, q, store->root_count, &result,
+		status = finish(cli, q, store->root_count, &result, &commands,
 		    (double)(to.tv_sec - from.tv_sec) +
 			(double)(to.tv_nsec - from.tv_nsec) / 1e9);
 out:

@@ -70,6 +70,12 @@ cw_serve_scan(void *arg, struct cw_home *home,
 	(void)arg;
 	if (cw_generation_take(home, store, NULL, NULL, &taken, err) < 0)
 		return -1;
+	if (taken.commands.has_news && taken.commands.failed > 0)
+		cw_log(CW_LOG_ERROR, "store %s: %s", store->name,
+		    taken.commands.first.message);
+	else if (taken.commands.has_news)
+		cw_log(CW_LOG_NOTICE, "store %s: its commands run again",
+		    store->name);
 	result->generation = taken.scan.generation;
 	result->has_changed = taken.scan.generation != taken.before;
 	return 0;

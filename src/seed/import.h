@@ -32,6 +32,8 @@
 struct cw_import_root {
 	const char *name; /* NULL: the store's only root */
 	const char *path; /* a directory; made if its parent is there */
+	/* In a result: it is the output of a command; of an earlier run. */
+	bool is_output, is_stale;
 };
 
 struct cw_import_result;

@@ -93,6 +93,16 @@ out:
 	return ret;
 }
 
+static void
+note_capture(struct import *im, const struct cw_root *root)
+{
+	struct cw_import_root *r = &im->result->roots[im->root_count - 1];
+
+	r->is_stale = strcmp(root->capture, CW_CAPTURE_STALE) == 0;
+	r->is_output =
+	    r->is_stale || strcmp(root->capture, CW_CAPTURE_COMMAND) == 0;
+}
+
 int
 import_open_roots(
     struct import *im, struct cw_catalog *before, struct cw_error *err)
@@ -126,6 +136,8 @@ import_open_roots(
 			    count, roots[i].name, roots[i].name);
 		else
 			ret = open_root(im, listed[i].name, path, before, err);
+		if (ret == 0)
+			note_capture(im, &roots[i]);
 		listed = cw_catalog_roots(im->catalog, &count);
 	}
 	if (ret == 0 && o->root_count > count)

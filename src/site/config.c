@@ -171,29 +171,80 @@ take_peer(struct parse *p, const char *key, const char *value)
 	    p->name);
 }
 
+static struct cw_config_root *
+find_root(const struct cw_config_store *store, const char *name)
+{
+	for (size_t i = 0; i < store->root_count; i++)
+		if (strcmp(store->roots[i].name, name) == 0)
+			return &store->roots[i];
+	return NULL;
+}
+
+/* Takes over what root holds. */
+static int
+add_root(struct parse *p, struct cw_config_store *store,
+    const struct cw_config_root *root)
+{
+	store->roots =
+	    cw_reallocarray(store->roots, store->root_count + 1, sizeof(*root));
+	store->roots[store->root_count++] = *root;
+	if (store->root_count > CW_CONFIG_ROOTS_MAX)
+		return refuse(
+		    p, p->line, "more than %u roots", CW_CONFIG_ROOTS_MAX);
+	return 0;
+}
+
 static int
 take_root(struct parse *p, struct cw_config_store *store, const char *value)
 {
 	struct cw_error err = CW_ERROR_INIT;
-	struct cw_config_root root = {NULL, NULL};
+	struct cw_config_root root = {.name = NULL}, *known;
 
-	if (store->root_count == CW_CONFIG_ROOTS_MAX)
-		return refuse(
-		    p, p->line, "more than %u roots", CW_CONFIG_ROOTS_MAX);
 	if (cw_config_root_parse(value, &root.name, &root.path, &err) < 0)
 		return refuse(p, p->line, "root: %s", err.message);
-	store->roots =
-	    cw_reallocarray(store->roots, store->root_count + 1, sizeof(root));
-	store->roots[store->root_count++] = root;
-	if (root.path[0] != '/')
-		return refuse(
-		    p, p->line, "root = %s is not an absolute path", value);
-	for (size_t i = 0; i + 1 < store->root_count; i++)
-		if (strcmp(store->roots[i].name, root.name) == 0)
-			return refuse(p, p->line,
-			    "two roots are named %s; write root = NAME=%s",
-			    root.name, root.path);
-	return 0;
+	known = find_root(store, root.name);
+	if (root.path[0] != '/') {
+		refuse(p, p->line, "root = %s is not an absolute path", value);
+	} else if (known != NULL && known->has_spool) {
+		/* Its command stands above. */
+		free(known->path);
+		known->path = cw_strdup(root.path);
+		known->has_spool = false;
+	} else if (known != NULL) {
+		refuse(p, p->line,
+		    "two roots are named %s; write root = NAME=%s", root.name,
+		    root.path);
+	} else {
+		return add_root(p, store, &root);
+	}
+	free(root.name);
+	free(root.path);
+	return p->has_failed ? -1 : 0;
+}
+
+/* What prints a root's file; a root of this name may have a directory. */
+static int
+take_command(struct parse *p, struct cw_config_store *store, const char *value)
+{
+	struct cw_error err = CW_ERROR_INIT;
+	struct cw_config_root root = {.has_spool = true}, *known;
+
+	if (cw_config_command_parse(value, &root.name, &root.command, &err) < 0)
+		return refuse(p, p->line, "command: %s", err.message);
+	known = find_root(store, root.name);
+	if (known == NULL) {
+		root.path = cw_config_spool(store->name, root.name);
+		return add_root(p, store, &root);
+	}
+	if (known->command != NULL)
+		refuse(p, p->line,
+		    "root %s has two commands; write command = NAME=%s",
+		    root.name, root.command);
+	else
+		known->command = cw_strdup(root.command);
+	free(root.name);
+	free(root.command);
+	return p->has_failed ? -1 : 0;
 }
 
 static int
@@ -204,6 +255,21 @@ take_store(struct parse *p, const char *key, const char *value)
 
 	if (strcmp(key, "root") == 0)
 		return take_root(p, store, value);
+	if (strcmp(key, "command") == 0)
+		return take_command(p, store, value);
+	if (strcmp(key, "timeout") == 0) {
+		if (!cw_config_every_is_valid(value))
+			return refuse(p, p->line,
+			    "timeout = %s is no time: write 10s, 5m or 1h",
+			    value);
+		return set_once(p, &store->timeout, key, value);
+	}
+	if (strcmp(key, "limit") == 0) {
+		if (!cw_config_limit_is_valid(value))
+			return refuse(p, p->line,
+			    "limit = %s is no size: write 500M or 2G", value);
+		return set_once(p, &store->limit, key, value);
+	}
 	if (strcmp(key, "format") == 0) {
 		if (cw_mail_format_find(value) == NULL)
 			return refuse(p, p->line,
@@ -239,8 +305,8 @@ take_store(struct parse *p, const char *key, const char *value)
 	if (strcmp(key, "follow") == 0)
 		return set_once(p, &store->follow, key, value);
 	return refuse(p, p->line,
-	    "unknown key %s in [store \"%s\"]; it has root, format, history, "
-	    "every, exclude, follow",
+	    "unknown key %s in [store \"%s\"]; it has root, command, format, "
+	    "history, every, timeout, limit, exclude, follow",
 	    key, p->name);
 }
 
@@ -527,8 +593,9 @@ check_whole(struct parse *p)
 		struct cw_config_store *s = &c->stores[i];
 
 		if (s->root_count == 0)
-			return refuse(
-			    p, s->line, "[store \"%s\"] has no root", s->name);
+			return refuse(p, s->line,
+			    "[store \"%s\"] has neither root nor command",
+			    s->name);
 		/* A site may hold a copy made of its own seed. */
 		if (s->follow != NULL && strcmp(s->follow, c->name) != 0 &&
 		    cw_config_peer(c, s->follow) == NULL)
@@ -583,6 +650,7 @@ free_store(struct cw_config_store *store)
 	for (size_t i = 0; i < store->root_count; i++) {
 		free(store->roots[i].name);
 		free(store->roots[i].path);
+		free(store->roots[i].command);
 	}
 	for (size_t i = 0; i < store->exclude_count; i++)
 		free(store->excludes[i]);
@@ -592,6 +660,8 @@ free_store(struct cw_config_store *store)
 	free(store->format);
 	free(store->history);
 	free(store->every);
+	free(store->timeout);
+	free(store->limit);
 	free(store->follow);
 }
 

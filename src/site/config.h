@@ -17,6 +17,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define CW_CONFIG_FILE	      "causeway.conf"
 #define CW_CONFIG_DEFAULT     "/etc/causeway/" CW_CONFIG_FILE
@@ -26,10 +27,20 @@
 #define CW_CONFIG_ROOTS_MAX   64u	 /* of one store */
 #define CW_CONFIG_CONTACT_MAX 256u	 /* bytes: it goes on a slip */
 #define CW_CONFIG_EVERY	      60u	 /* seconds between generations */
+#define CW_CONFIG_TIMEOUT     600u	 /* seconds of a command */
+#define CW_CONFIG_LIMIT	      (UINT64_C(1) << 30) /* bytes it may print */
+#define CW_CONFIG_WORDS_MAX   100u		  /* of a command */
 
 struct cw_config_root {
 	char *name; /* first component of every path in seed and catalog */
-	char *path; /* absolute */
+	/*
+	 * Absolute; but "commands/STORE/NAME" as parsed of a command's root
+	 * that was given no directory (has_spool): home.h puts the state
+	 * directory before it.
+	 */
+	char *path;
+	char *command; /* prints the file "output" in it; NULL: none */
+	bool has_spool;
 };
 
 struct cw_config_store {
@@ -39,6 +50,8 @@ struct cw_config_store {
 	char *format;	 /* NULL: each root's is detected */
 	char *history;	 /* "30d", NULL: the default */
 	char *every;	 /* "60s", NULL: the default, CW_CONFIG_EVERY */
+	char *timeout;	 /* of a command, "10m"; NULL: CW_CONFIG_TIMEOUT */
+	char *limit;	 /* of its output, "1G"; NULL: CW_CONFIG_LIMIT */
 	char **excludes; /* fnmatch(3) patterns, relative to the root */
 	size_t exclude_count;
 	char *follow;  /* the site this is a replica of, NULL: none */
@@ -128,6 +141,31 @@ char *cw_config_root_name(const char *path);
  */
 int cw_config_root_parse(
     const char *text, char **name, char **dir, struct cw_error *err);
+
+/*
+ * Splits "[ROOTNAME=]PROGRAM [ARG...]".  What stands before the first '=' is
+ * the name if it may be one; else the root is named after the program.
+ */
+int cw_config_command_parse(
+    const char *text, char **name, char **command, struct cw_error *err);
+
+/*
+ * The words of a command, as an argv that ends in NULL, for
+ * cw_config_words_free.  Blanks part words; '...' holds what is in it as it
+ * is, "..." too, but for \" and \\.  Nothing else is special: there is no
+ * shell.  CW_ERR_USAGE for none, for a quote that does not end, and for a
+ * program with a slash that is not absolute.
+ */
+int cw_config_words(const char *command, char ***words, struct cw_error *err);
+void cw_config_words_free(char **words);
+
+/* How long a store's commands may take, and what each may print. */
+unsigned cw_config_timeout(const struct cw_config_store *store); /* seconds */
+uint64_t cw_config_limit(const struct cw_config_store *store);	 /* bytes */
+bool cw_config_limit_is_valid(const char *text);
+
+/* The path of a command's root without one; the caller frees it. */
+char *cw_config_spool(const char *store, const char *root);
 
 /*
  * What `init` writes: every key, commented.  listen and state may be NULL;

@@ -1,7 +1,9 @@
 /*
  * What may stand in a configuration: names, roots, addresses, times.
  */
+#include "base/buf.h"
 #include "base/bytes.h"
+#include "base/text.h"
 #include "site/config.h"
 
 #include <stdlib.h>
@@ -133,4 +135,137 @@ cw_config_every(const struct cw_config_store *store)
 {
 	return store->every == NULL ? CW_CONFIG_EVERY
 				    : (unsigned)every_seconds(store->every);
+}
+
+unsigned
+cw_config_timeout(const struct cw_config_store *store)
+{
+	return store->timeout == NULL ? CW_CONFIG_TIMEOUT
+				      : (unsigned)every_seconds(store->timeout);
+}
+
+bool
+cw_config_limit_is_valid(const char *text)
+{
+	uint64_t bytes;
+
+	return cw_size_parse(text, &bytes) && bytes > 0;
+}
+
+uint64_t
+cw_config_limit(const struct cw_config_store *store)
+{
+	uint64_t bytes;
+
+	return store->limit != NULL && cw_size_parse(store->limit, &bytes)
+		   ? bytes
+		   : CW_CONFIG_LIMIT;
+}
+
+char *
+cw_config_spool(const char *store, const char *root)
+{
+	return cw_asprintf("commands/%s/%s", store, root);
+}
+
+/* ---- commands ---- */
+
+/* One word from *at, which is moved behind it.  False: a quote has no end. */
+static bool
+take_word(const char **at, struct cw_buf *word)
+{
+	const char *c = *at;
+	char quote = '\0';
+
+	for (; *c != '\0'; c++) {
+		if (quote == '\0' && (*c == ' ' || *c == '\t'))
+			break;
+		if (quote == '\0' && (*c == '\'' || *c == '"')) {
+			quote = *c;
+			continue;
+		}
+		if (quote != '\0' && *c == quote) {
+			quote = '\0';
+			continue;
+		}
+		if (quote == '"' && *c == '\\' && (c[1] == '"' || c[1] == '\\'))
+			c++;
+		cw_buf_append(word, c, 1);
+	}
+	*at = c;
+	return quote == '\0';
+}
+
+int
+cw_config_words(const char *command, char ***words, struct cw_error *err)
+{
+	char **argv = cw_calloc(CW_CONFIG_WORDS_MAX + 1, sizeof(*argv));
+	size_t count = 0;
+
+	*words = NULL;
+	for (;;) {
+		struct cw_buf word = CW_BUF_INIT;
+		bool is_whole;
+
+		command += strspn(command, " \t");
+		if (*command == '\0')
+			break;
+		if (count == CW_CONFIG_WORDS_MAX) {
+			cw_error_set(err, CW_ERR_USAGE,
+			    "a command has more than %u words",
+			    CW_CONFIG_WORDS_MAX);
+			goto fail;
+		}
+		is_whole = take_word(&command, &word);
+		argv[count++] = cw_strdup(cw_buf_string(&word));
+		cw_buf_free(&word);
+		if (!is_whole) {
+			cw_error_set(err, CW_ERR_USAGE,
+			    "a quote in a command has no end");
+			goto fail;
+		}
+	}
+	if (count == 0 || argv[0][0] == '\0') {
+		cw_error_set(err, CW_ERR_USAGE, "a command names no program");
+		goto fail;
+	}
+	if (argv[0][0] != '/' && strchr(argv[0], '/') != NULL) {
+		cw_error_set(err, CW_ERR_USAGE,
+		    "the program %s of a command is not an absolute path",
+		    argv[0]);
+		goto fail;
+	}
+	*words = argv;
+	return 0;
+fail:
+	cw_config_words_free(argv);
+	return -1;
+}
+
+void
+cw_config_words_free(char **words)
+{
+	for (size_t i = 0; words != NULL && words[i] != NULL; i++)
+		free(words[i]);
+	free(words);
+}
+
+int
+cw_config_command_parse(
+    const char *text, char **name, char **command, struct cw_error *err)
+{
+	const char *equals = strchr(text, '=');
+	size_t len = equals == NULL ? 0 : (size_t)(equals - text);
+	bool is_named = cw_config_name_is_valid(text, len);
+	const char *rest = is_named ? equals + 1 : text;
+	char **words;
+
+	rest += strspn(rest, " \t");
+	if (cw_config_words(rest, &words, err) < 0)
+		return -1;
+	*name = is_named ? cw_asprintf("%.*s", (int)len, text)
+			 : cw_config_root_name(words[0]);
+	*command = cw_strdup(rest);
+	cw_config_words_free(words);
+	return 0;
 }

@@ -54,6 +54,13 @@ cw_config_template(const char *name, const char *listen, const char *state,
 	    "# component; give one line a tree.\n"
 	    "# root = /var/vmail\n"
 	    "# root = etc=/etc/dovecot\n"
+	    "# A root that is what a program prints at each scan, as the file "
+	    "output; no shell.\n"
+	    "# command = users=/usr/bin/sqlite3 /etc/mail/users.db .dump\n"
+	    "# How long it may take, and how much it may print; 10m and 1G "
+	    "unless set.\n"
+	    "# timeout = 10m\n"
+	    "# limit = 1G\n"
 	    "# maildir or plain; without it each root's is detected.\n"
 	    "# format = maildir\n"
 	    "# How long a replica keeps what was replaced or removed: 12h, "
@@ -138,11 +145,15 @@ cw_config_append_store(struct cw_buf *text, const struct cw_config_store *store)
 		const struct cw_config_root *root = &store->roots[i];
 		char *usual = cw_config_root_name(root->path);
 
-		if (strcmp(usual, root->name) == 0)
-			cw_buf_printf(text, "root = %s\n", root->path);
-		else
-			cw_buf_printf(
-			    text, "root = %s=%s\n", root->name, root->path);
+		bool is_usual = strcmp(usual, root->name) == 0;
+
+		if (!root->has_spool)
+			cw_buf_printf(text, "root = %s%s%s\n",
+			    is_usual ? "" : root->name, is_usual ? "" : "=",
+			    root->path);
+		if (root->command != NULL)
+			cw_buf_printf(text, "command = %s=%s\n", root->name,
+			    root->command);
 		free(usual);
 	}
 	if (store->format != NULL)
@@ -151,6 +162,10 @@ cw_config_append_store(struct cw_buf *text, const struct cw_config_store *store)
 		cw_buf_printf(text, "history = %s\n", store->history);
 	if (store->every != NULL)
 		cw_buf_printf(text, "every = %s\n", store->every);
+	if (store->timeout != NULL)
+		cw_buf_printf(text, "timeout = %s\n", store->timeout);
+	if (store->limit != NULL)
+		cw_buf_printf(text, "limit = %s\n", store->limit);
 	for (size_t i = 0; i < store->exclude_count; i++)
 		cw_buf_printf(text, "exclude = %s\n", store->excludes[i]);
 	if (store->follow != NULL)

@@ -101,7 +101,7 @@ walk_store(const struct cw_cutover_options *o,
 	    cw_calloc(store->root_count, sizeof(*roots));
 	const struct cw_root *known;
 	struct cw_catalog *c = NULL;
-	size_t count;
+	size_t count, used = 0;
 	int ret;
 
 	ret = cw_home_catalog(o->home, store, CW_CATALOG_READ, &c, err);
@@ -109,12 +109,16 @@ walk_store(const struct cw_cutover_options *o,
 		goto out;
 	known = cw_catalog_roots(c, &count);
 	for (size_t i = 0; i < store->root_count; i++) {
-		roots[i].path = store->roots[i].path;
+		/* Its file is ours, and written by the last sync. */
+		if (store->roots[i].command != NULL)
+			continue;
+		roots[used].path = store->roots[i].path;
 		for (size_t k = 0; k < count; k++)
 			if (strcmp(known[k].name, store->roots[i].name) == 0)
-				roots[i].format = known[k].format;
+				roots[used].format = known[k].format;
+		used++;
 	}
-	ret = cw_still_digest(roots, store->root_count, out, err);
+	ret = cw_still_digest(roots, used, out, err);
 out:
 	cw_catalog_close(c);
 	free(roots);
@@ -142,7 +146,8 @@ last_sync(struct cw_session *s, struct cw_session_store *st,
 	if (ret < 0)
 		return -1;
 	cutover_step(o, r, "last sync");
-	if (bring_up(s, st, "quiesced", LAST_SYNC_LIMIT_MS, state, err) < 0 ||
+	if (bring_up(s, st, CW_CAPTURE_QUIESCED, LAST_SYNC_LIMIT_MS, state,
+		err) < 0 ||
 	    cutover_look(o, st->config, &generation, digest, err) < 0)
 		return -1;
 	if (generation != state->acked ||
@@ -536,7 +541,7 @@ drive(struct cw_session *s, struct cw_session_store *st,
 	if (preflight(s, st, o, err) < 0)
 		goto failed;
 	cutover_step(o, r, "sync");
-	if (bring_up(s, st, NULL, SYNC_LIMIT_MS, &state, err) < 0 ||
+	if (bring_up(s, st, CW_CAPTURE_FUZZY, SYNC_LIMIT_MS, &state, err) < 0 ||
 	    check_target(s, st, err) < 0)
 		goto failed;
 	cutover_step(o, r, "fence");

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 int
@@ -114,6 +115,20 @@ forget(const struct cw_home *home, const struct cw_config_store *store,
 	return ret;
 }
 
+/* Nothing is handed over that is older than it need be. */
+static int
+check_commands(const struct cw_commands *commands, const char *capture,
+    struct cw_error *err)
+{
+	if (cw_commands_judge(commands, "the store", err) == 0)
+		return 0;
+	return strcmp(capture, CW_CAPTURE_QUIESCED) == 0
+		   ? cw_error_advise(err,
+			 "the fence hook has to leave running what the command "
+			 "asks")
+		   : -1;
+}
+
 int
 cw_generation_take(const struct cw_home *home,
     const struct cw_config_store *store, const char *capture,
@@ -129,10 +144,13 @@ cw_generation_take(const struct cw_home *home,
 	if (cw_home_require_active(home, store,
 		"its generations come from the site where it is active",
 		err) < 0 ||
+	    cw_commands_run(home, store, progress, &out->commands, err) < 0 ||
+	    (capture != NULL &&
+		check_commands(&out->commands, capture, err) < 0) ||
 	    cw_home_catalog(home, store, CW_CATALOG_WRITE, &c, err) < 0)
 		return -1;
 	out->before = cw_catalog_info(c)->generation;
-	ret = cw_home_scan(store, c, &options, &out->scan, err);
+	ret = cw_home_scan(store, c, &out->commands, &options, &out->scan, err);
 	if (ret == 0)
 		ret = forget(home, store, c, err);
 	cw_catalog_close(c);

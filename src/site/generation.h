@@ -6,16 +6,23 @@
 #ifndef CW_SITE_GENERATION_H
 #define CW_SITE_GENERATION_H
 
+#include "site/command.h"
 #include "site/home.h"
 
 struct cw_generation {
 	struct cw_scan_result scan;
+	struct cw_commands commands;
 	uint64_t before; /* the generation that it was */
 };
 
 /*
- * The caller holds the store's lock.  capture as in cw_scan_options.
- * CW_ERR_REFUSED unless the store is active here, by its record of the role.
+ * The caller holds the store's lock.  CW_ERR_REFUSED unless the store is active
+ * here, by its record of the role.
+ *
+ * Commands of roots are run first.  With capture NULL one that fails is told in
+ * out->commands, and the generation is taken all the same.  With one of
+ * cw_scan_options the store is about to be handed over: nothing in it may be
+ * older than the rest, and a command that fails is CW_ERR_MISSING.
  */
 int cw_generation_take(const struct cw_home *home,
     const struct cw_config_store *store, const char *capture,

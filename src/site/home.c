@@ -88,6 +88,25 @@ load_config(const char *path, struct cw_config *config, uint8_t sha256[32],
 	return ret;
 }
 
+void
+home_place_spools(const struct cw_home *home, struct cw_config *config)
+{
+	for (size_t i = 0; i < config->store_count; i++) {
+		struct cw_config_store *store = &config->stores[i];
+
+		for (size_t k = 0; k < store->root_count; k++) {
+			struct cw_config_root *root = &store->roots[k];
+			char *path = root->path;
+
+			if (home->state_path == NULL || path[0] == '/')
+				continue;
+			root->path =
+			    cw_asprintf("%s/%s", home->state_path, path);
+			free(path);
+		}
+	}
+}
+
 int
 cw_home_reload(struct cw_home *home, bool *has_changed, struct cw_error *err)
 {
@@ -99,6 +118,7 @@ cw_home_reload(struct cw_home *home, bool *has_changed, struct cw_error *err)
 	if (has_changed != NULL)
 		*has_changed =
 		    memcmp(sha256, home->config_sha256, sizeof(sha256)) != 0;
+	home_place_spools(home, &config);
 	cw_config_free(&home->config);
 	home->config = config;
 	memcpy(home->config_sha256, sha256, sizeof(sha256));
@@ -157,6 +177,7 @@ open_state(struct cw_home *home, const char *home_dir, struct cw_error *err)
 		    "cannot open state directory %s of %s", state,
 		    home->config_path);
 	home->state_fd = cw_open_dir(home->state_path, err);
+	home_place_spools(home, &home->config);
 	return home->state_fd < 0 ? -1 : 0;
 }
 

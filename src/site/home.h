@@ -3,6 +3,7 @@
  *
  *   STATE/lock                          held by the one process that writes
  *   STATE/keys/                         identity.h
+ *   STATE/commands/                     command.h
  *   STATE/config.lock                   held while the configuration is changed
  *   STATE/control.sock                  the daemon's: control.h
  *   STATE/stores/<STORE>/catalog.sqlite store/catalog.h
@@ -167,12 +168,28 @@ bool cw_home_has_catalog(
     const struct cw_home *home, const struct cw_config_store *store);
 
 /*
- * Scans a store with the roots, format and excludes of the configuration;
- * those of options are not used.
+ * Makes the directory of a command's root that was given none, and its
+ * parents (0700); of any other root nothing.
+ */
+int cw_home_make_spool(const struct cw_config_root *root, struct cw_error *err);
+
+struct cw_commands;
+
+/*
+ * The roots of a store as a scan takes them, for the caller to free; what they
+ * point to is the configuration's.  c is its catalog.  commands is what came
+ * of those that were run (command.h); NULL: none was.
+ */
+struct cw_scan_root *cw_home_scan_roots(const struct cw_config_store *store,
+    struct cw_catalog *c, const struct cw_commands *commands);
+
+/*
+ * Scans a store with these roots, and the excludes of the configuration; those
+ * of options are not used.
  */
 int cw_home_scan(const struct cw_config_store *store, struct cw_catalog *c,
-    const struct cw_scan_options *options, struct cw_scan_result *result,
-    struct cw_error *err);
+    const struct cw_commands *commands, const struct cw_scan_options *options,
+    struct cw_scan_result *result, struct cw_error *err);
 
 /* The note of a catalog in which its role stands; see design, cutover. */
 #define CW_NOTE_ROLE	"role"

@@ -2,10 +2,13 @@
  * The catalogs of a home's stores, and scanning what the configuration says.
  */
 #include "base/buf.h"
+#include "base/fs.h"
+#include "site/command.h"
 #include "site/home.h"
 #include "site/home_dir.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 bool
@@ -100,21 +103,60 @@ out:
 }
 
 int
-cw_home_scan(const struct cw_config_store *store, struct cw_catalog *c,
-    const struct cw_scan_options *options, struct cw_scan_result *result,
-    struct cw_error *err)
+cw_home_make_spool(const struct cw_config_root *root, struct cw_error *err)
 {
-	struct cw_scan_options o = *options;
+	return root->has_spool ? cw_make_dirs(root->path, 0700, err) : 0;
+}
+
+/* The output of a command, now or once, at this site or another. */
+static bool
+is_output(struct cw_catalog *c, const struct cw_config_root *root)
+{
+	size_t count = 0;
+	const struct cw_root *known = cw_catalog_roots(c, &count);
+
+	if (root->command != NULL)
+		return true;
+	for (size_t i = 0; i < count; i++)
+		if (strcmp(known[i].name, root->name) == 0)
+			return strcmp(known[i].capture, CW_CAPTURE_COMMAND) ==
+				   0 ||
+			       strcmp(known[i].capture, CW_CAPTURE_STALE) == 0;
+	return false;
+}
+
+struct cw_scan_root *
+cw_home_scan_roots(const struct cw_config_store *store, struct cw_catalog *c,
+    const struct cw_commands *commands)
+{
 	struct cw_scan_root *roots =
 	    cw_calloc(store->root_count, sizeof(*roots));
+
+	for (size_t i = 0; i < store->root_count; i++) {
+		const struct cw_config_root *root = &store->roots[i];
+		bool is_fresh = root->command != NULL && commands != NULL &&
+				!commands->has_failed[i];
+
+		roots[i].name = root->name;
+		roots[i].path = root->path;
+		roots[i].format =
+		    root->command != NULL ? "plain" : store->format;
+		if (is_output(c, root))
+			roots[i].capture =
+			    is_fresh ? CW_CAPTURE_COMMAND : CW_CAPTURE_STALE;
+	}
+	return roots;
+}
+
+int
+cw_home_scan(const struct cw_config_store *store, struct cw_catalog *c,
+    const struct cw_commands *commands, const struct cw_scan_options *options,
+    struct cw_scan_result *result, struct cw_error *err)
+{
+	struct cw_scan_options o = *options;
+	struct cw_scan_root *roots = cw_home_scan_roots(store, c, commands);
 	int ret;
 
-	for (size_t i = 0; i < store->root_count; i++)
-		roots[i] = (struct cw_scan_root){
-		    .name = store->roots[i].name,
-		    .path = store->roots[i].path,
-		    .format = store->format,
-		};
 	o.excludes = (const char *const *)store->excludes;
 	o.exclude_count = store->exclude_count;
 	ret = cw_scan(c, roots, store->root_count, &o, result, err);

@@ -5,6 +5,7 @@
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "formats/mail/mail.h"
+#include "site/command.h"
 #include "site/home.h"
 #include "site/home_dir.h"
 #include "site/identity.h"
@@ -47,6 +48,7 @@ save_config(
 		    home->config_path);
 		goto fail;
 	}
+	home_place_spools(home, &config);
 	cw_config_free(&home->config);
 	home->config = config;
 	cw_sha256(text->data, text->len, home->config_sha256);
@@ -228,6 +230,20 @@ cw_home_check_roots(const struct cw_home *home,
 }
 
 static int
+check_command(const struct cw_config_root *root, struct cw_error *err)
+{
+	if (strpbrk(root->command, "\r\n") != NULL)
+		return cw_error_set(err, CW_ERR_USAGE,
+		    "the command of root %s holds a line break, which the "
+		    "configuration cannot; put it into a script",
+		    root->name);
+	if (cw_command_check(root->command, err) < 0)
+		return cw_error_context(
+		    err, "the command of root %s", root->name);
+	return 0;
+}
+
+static int
 check_root(const struct cw_home *home, const struct cw_config_store *store,
     size_t index, struct cw_error *err)
 {
@@ -245,6 +261,15 @@ check_root(const struct cw_home *home, const struct cw_config_store *store,
 		    "the path of root %s holds a line break, which the "
 		    "configuration cannot",
 		    root->name);
+	for (size_t i = 0; i < index; i++)
+		if (strcmp(store->roots[i].name, root->name) == 0)
+			return cw_error_set(err, CW_ERR_USAGE,
+			    "two roots are named %s; write NAME=%s", root->name,
+			    root->has_spool ? root->command : root->path);
+	if (root->command != NULL && check_command(root, err) < 0)
+		return -1;
+	if (root->has_spool)
+		return 0;
 	if (stat(root->path, &st) < 0)
 		return cw_error_errno(
 		    err, "cannot look at root %s", root->path);
@@ -253,15 +278,11 @@ check_root(const struct cw_home *home, const struct cw_config_store *store,
 		    "root %s is not a directory", root->path);
 	if (check_keys(home, root, err) < 0)
 		return -1;
-	for (size_t i = 0; i < index; i++) {
-		if (strcmp(store->roots[i].name, root->name) == 0)
-			return cw_error_set(err, CW_ERR_USAGE,
-			    "two roots are named %s; write NAME=%s", root->name,
-			    root->path);
-		if (check_overlap(
+	for (size_t i = 0; i < index; i++)
+		if (!store->roots[i].has_spool &&
+		    check_overlap(
 			root->path, store->roots[i].path, store->name, err) < 0)
 			return -1;
-	}
 	for (size_t i = 0; i < c->store_count; i++)
 		for (size_t j = 0; j < c->stores[i].root_count; j++)
 			if (check_overlap(root->path,
@@ -278,10 +299,16 @@ is_same_store(const struct cw_config_store *a, const struct cw_config_store *b)
 	if (b == NULL || a->root_count != b->root_count ||
 	    a->exclude_count != b->exclude_count)
 		return false;
-	for (size_t i = 0; i < a->root_count; i++)
-		if (strcmp(a->roots[i].name, b->roots[i].name) != 0 ||
-		    strcmp(a->roots[i].path, b->roots[i].path) != 0)
+	for (size_t i = 0; i < a->root_count; i++) {
+		const struct cw_config_root *x = &a->roots[i];
+		const struct cw_config_root *y = &b->roots[i];
+
+		if (strcmp(x->name, y->name) != 0 ||
+		    strcmp(x->path, y->path) != 0 ||
+		    (x->command == NULL) != (y->command == NULL) ||
+		    (x->command != NULL && strcmp(x->command, y->command) != 0))
 			return false;
+	}
 	for (size_t i = 0; i < a->exclude_count; i++)
 		if (strcmp(a->excludes[i], b->excludes[i]) != 0)
 			return false;

@@ -17,6 +17,9 @@
  */
 bool home_dir_is_empty(const char *path, const char *leftover);
 
+/* Puts the state directory, if it is known, before spools of commands. */
+void home_place_spools(const struct cw_home *home, struct cw_config *config);
+
 /* Takes the home's lock, or shares the one we were given. */
 int home_take_lock(struct cw_home *home, struct cw_error *err);
 

@@ -6,12 +6,12 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "site/guard.h"
+#include "site/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -26,8 +26,6 @@
 #define MEDIUM_TIMEOUT_MS  86400000u
 #define LOOK_MS		   200 /* whether we are asked to stop */
 #define MORE_MAX	   8u
-#define PATH_OF_HOOKS                                                          \
-	"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 static const char *const names[] = {
     [CW_HOOK_FENCE] = "fence",
@@ -146,7 +144,7 @@ make_environment(const struct cw_config_store *store, enum cw_hook hook,
 	for (size_t i = 0; i < store->root_count; i++)
 		cw_buf_printf(
 		    &roots, "%s%s", i == 0 ? "" : "\n", store->roots[i].path);
-	env[n++] = cw_strdup(PATH_OF_HOOKS);
+	env[n++] = cw_strdup("PATH=" CW_SPAWN_PATH);
 	env[n++] = cw_asprintf("CAUSEWAY_HOOK=%s", names[hook]);
 	env[n++] = cw_asprintf("CAUSEWAY_STORE=%s", store->name);
 	env[n++] = cw_asprintf("CAUSEWAY_ROOTS=%s", cw_buf_string(&roots));
@@ -186,43 +184,6 @@ struct run {
 	bool is_awaited; /* its answer: who is asked to stop does not wait */
 	bool was_stopped;
 };
-
-/* posix_spawn, as we may have threads.  Returns an errno. */
-static int
-spawn(
-    const char *path, char **env, int output, int errors, int hold, pid_t *pid)
-{
-	char *argv[] = {cw_strdup(path), NULL};
-	posix_spawn_file_actions_t files;
-	posix_spawnattr_t attr;
-	sigset_t none, all;
-	int code;
-
-	(void)sigemptyset(&none);
-	(void)sigfillset(&all);
-	(void)posix_spawn_file_actions_init(&files);
-	(void)posix_spawnattr_init(&attr);
-	(void)posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETPGROUP |
-						  POSIX_SPAWN_SETSIGMASK |
-						  POSIX_SPAWN_SETSIGDEF);
-	(void)posix_spawnattr_setpgroup(&attr, 0);
-	(void)posix_spawnattr_setsigmask(&attr, &none);
-	(void)posix_spawnattr_setsigdefault(&attr, &all);
-	if ((code = posix_spawn_file_actions_addopen(
-		 &files, 0, "/dev/null", O_RDONLY, 0)) == 0 &&
-	    (code = posix_spawn_file_actions_adddup2(&files, output, 1)) == 0 &&
-	    (code = posix_spawn_file_actions_adddup2(&files, errors, 2)) == 0 &&
-	    (hold <= 2 || (code = posix_spawn_file_actions_adddup2(
-			       &files, hold, 3)) == 0) &&
-	    (code = posix_spawn_file_actions_addclosefrom_np(
-		 &files, hold <= 2 ? 3 : 4)) == 0 &&
-	    (code = posix_spawn_file_actions_addchdir_np(&files, "/")) == 0)
-		code = posix_spawn(pid, path, &files, &attr, argv, env);
-	(void)posix_spawn_file_actions_destroy(&files);
-	(void)posix_spawnattr_destroy(&attr);
-	free(argv[0]);
-	return code;
-}
 
 /* Keeps the end of the output.  False: nothing there now, or ever again. */
 static bool
@@ -307,38 +268,6 @@ watch(struct run *run, unsigned timeout_ms)
 		(void)kill(-run->pid, SIGKILL);
 }
 
-/* What it printed, as one line of what fits into a message. */
-static void
-add_output(struct run *run, struct cw_error *err)
-{
-	char quoted[CW_QUOTE_MAX];
-	size_t room = sizeof(quoted) - 64, len = run->len;
-	const char *at = run->text;
-
-	while (len > 0 && (at[len - 1] == '\n' || at[len - 1] == ' '))
-		len--;
-	if (len == 0) {
-		(void)cw_error_advise(err, "it printed nothing");
-		return;
-	}
-	for (size_t i = 0; i < len; i++)
-		if (run->text[i] == '\n' || run->text[i] == '\t')
-			run->text[i] = ' ';
-	/* The last words say most. */
-	if (len > room) {
-		at += len - room;
-		len = room;
-		run->is_cut = true;
-	}
-	cw_text_quote(at, len, quoted);
-
-	char *advice =
-	    cw_asprintf("it printed: %s%s", run->is_cut ? "... " : "", quoted);
-
-	(void)cw_error_advise(err, advice);
-	free(advice);
-}
-
 static int
 judge(struct run *run, const char *store, enum cw_hook hook, const char *path,
     unsigned timeout_ms, int status, struct cw_error *err)
@@ -365,8 +294,7 @@ judge(struct run *run, const char *store, enum cw_hook hook, const char *path,
 		    names[hook], store, path,
 		    WIFSIGNALED(status) ? WTERMSIG(status) : 0);
 	}
-	if (err != NULL)
-		add_output(run, err);
+	cw_spawn_said(err, run->text, run->len, run->is_cut);
 	return -1;
 }
 
@@ -379,6 +307,7 @@ cw_hook_run(const struct cw_config *config, const struct cw_config_store *store,
 	struct cw_hook_settings settings;
 	char **env = NULL;
 	unsigned timeout_ms;
+	char *argv[] = {NULL, NULL};
 	int ends[2] = {-1, -1};
 	int code, status = 0, ret;
 
@@ -397,7 +326,8 @@ cw_hook_run(const struct cw_config *config, const struct cw_config_store *store,
 	(void)fcntl(ends[0], F_SETFL, O_NONBLOCK);
 	run.output = ends[0];
 	env = make_environment(store, hook, call);
-	code = spawn(path, env, ends[1],
+	argv[0] = cw_strdup(path);
+	code = cw_spawn(path, argv, env, ends[1],
 	    call->answer == NULL ? ends[1] : STDERR_FILENO, call->hold,
 	    &run.pid);
 	cw_close(&ends[1]);
@@ -426,6 +356,7 @@ cw_hook_run(const struct cw_config *config, const struct cw_config_store *store,
 out:
 	if (env != NULL)
 		free_environment(env);
+	free(argv[0]);
 	cw_close(&ends[1]);
 	cw_close(&run.output);
 	cw_close(&run.pidfd);

@@ -137,7 +137,7 @@ void cw_session_on_order(
 int cw_session_report(struct cw_session *s, struct cw_session_args *values,
     const char *text, struct cw_error *err);
 
-/* Takes a generation of an active store here, under its lock. */
+/* cw_generation_take() of an active store here, under its lock. */
 int cw_session_generation(struct cw_session *s, struct cw_session_store *st,
     const char *capture, uint64_t *generation, struct cw_error *err);
 

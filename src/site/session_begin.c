@@ -24,6 +24,8 @@ open_roots(struct slot *slot, struct cw_error *err)
 		return 0;
 	slot->roots = cw_calloc(config->root_count, sizeof(*slot->roots));
 	for (size_t i = 0; i < config->root_count; i++) {
+		if (cw_home_make_spool(&config->roots[i], err) < 0)
+			return -1;
 		slot->roots[i].name = config->roots[i].name;
 		slot->roots[i].dirfd = cw_open_dir(config->roots[i].path, err);
 		if (slot->roots[i].dirfd < 0)
@@ -84,6 +86,24 @@ begin_source(struct cw_session *s, struct slot *slot, struct cw_error *err)
 	return ret;
 }
 
+/* Of a root: what the source says, or nothing special. */
+static const char *
+capture_of(const struct cw_session_args *reply, const char *root)
+{
+	static const char *const special[] = {
+	    CW_CAPTURE_COMMAND, CW_CAPTURE_STALE};
+	char name[CW_WIRE_WORD_MAX + 1];
+	const struct cw_buf *value;
+
+	(void)snprintf(name, sizeof(name), "capture.%.50s", root);
+	value = cw_session_args_get(reply, name);
+	for (size_t i = 0; value != NULL && i < 2; i++)
+		if (value->len == strlen(special[i]) &&
+		    memcmp(value->data, special[i], value->len) == 0)
+			return special[i];
+	return CW_CAPTURE_FUZZY;
+}
+
 /* The catalog of a store that begins from nothing, whole or not at all. */
 static int
 make_catalog(struct cw_session *s, struct slot *slot,
@@ -123,8 +143,8 @@ make_catalog(struct cw_session *s, struct slot *slot,
 		}
 		(void)snprintf(name, sizeof(name), "%.*s", (int)format->len,
 		    (const char *)format->data);
-		ret = cw_catalog_root_put(
-		    c, config->roots[i].name, name, "fuzzy", err);
+		ret = cw_catalog_root_put(c, config->roots[i].name, name,
+		    capture_of(reply, config->roots[i].name), err);
 	}
 	if (ret == 0)
 		ret = cw_catalog_commit(c, err);
@@ -232,7 +252,8 @@ settle_tree(struct cw_session *s, struct slot *slot, struct cw_error *err)
 		ret = cw_home_catalog(
 		    s->o.home, config, CW_CATALOG_WRITE, &c, err);
 		if (ret == 0)
-			ret = cw_home_scan(config, c, &options, &result, err);
+			ret = cw_home_scan(
+			    config, c, NULL, &options, &result, err);
 		cw_catalog_close(c);
 		(void)session_lock(slot, false, NULL);
 	}

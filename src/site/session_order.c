@@ -331,6 +331,10 @@ answer_adopt(struct cw_session *s, struct slot *slot,
 		(void)snprintf(name, sizeof(name), "root.%.50s", roots[i].name);
 		cw_session_args_add(
 		    values, name, roots[i].format, strlen(roots[i].format));
+		(void)snprintf(
+		    name, sizeof(name), "capture.%.50s", roots[i].name);
+		cw_session_args_add(
+		    values, name, roots[i].capture, strlen(roots[i].capture));
 	}
 	ret = 0;
 out:

@@ -134,11 +134,18 @@ struct cw_root {
 	int64_t id;
 	char name[CW_STORE_NAME_MAX + 1]; /* first part of every path */
 	char format[17];		  /* "maildir", "plain" */
-	char capture[17];		  /* "fuzzy", "quiesced", "snapshot" */
+	char capture[17];		  /* "fuzzy", ...: below */
 	int64_t dir; /* 0: its directory was never scanned */
 };
 
 #define CW_ROOTS_MAX 256u
+
+/* What was true of a root when it was scanned. */
+#define CW_CAPTURE_FUZZY    "fuzzy"    /* it lived on */
+#define CW_CAPTURE_QUIESCED "quiesced" /* its service stood still */
+#define CW_CAPTURE_SNAPSHOT "snapshot"
+#define CW_CAPTURE_COMMAND  "command" /* it is the output of a command */
+#define CW_CAPTURE_STALE    "stale"   /* that was not made anew */
 
 /* The list is the catalog's, valid until the next call that changes it. */
 const struct cw_root *cw_catalog_roots(struct cw_catalog *c, size_t *count);
@@ -296,8 +303,8 @@ int cw_catalog_parts(struct cw_catalog *c, int64_t dir, const char *name,
 int cw_catalog_unpack_volume(
     struct cw_catalog *c, uint32_t volume, struct cw_error *err);
 /* Gives all that lies in one volume to another number, that of none. */
-int cw_catalog_relabel_volume(struct cw_catalog *c, uint32_t from, uint32_t to,
-    struct cw_error *err);
+int cw_catalog_relabel_volume(
+    struct cw_catalog *c, uint32_t from, uint32_t to, struct cw_error *err);
 int cw_catalog_keep_volumes(struct cw_catalog *c, const uint32_t *volumes,
     size_t count, struct cw_error *err);
 

@@ -110,9 +110,11 @@ open_root(struct scan *s, struct scan_root *r, struct cw_error *err)
 static int
 put_root(struct scan *s, struct scan_root *r, struct cw_error *err)
 {
-	const char *capture = s->options == NULL || s->options->capture == NULL
-				  ? "fuzzy"
-				  : s->options->capture;
+	const char *capture =
+	    r->in->capture != NULL ? r->in->capture
+	    : s->options != NULL && s->options->capture != NULL
+		? s->options->capture
+		: CW_CAPTURE_FUZZY;
 	const struct cw_root *known = known_root(s, r->in->name);
 	struct cw_buf attrs = CW_BUF_INIT;
 	struct cw_entry old, e = CW_ENTRY_INIT;

@@ -18,9 +18,10 @@
 #include "store/catalog.h"
 
 struct cw_scan_root {
-	const char *name;   /* of the root, as in paths */
-	const char *path;   /* absolute directory; may itself be a symlink */
-	const char *format; /* "maildir", "plain"; NULL: detected once, kept */
+	const char *name;    /* of the root, as in paths */
+	const char *path;    /* absolute directory; may itself be a symlink */
+	const char *format;  /* "maildir", "plain"; NULL: detected once, kept */
+	const char *capture; /* NULL: that of the options */
 };
 
 enum cw_scan_contents {

@@ -156,7 +156,8 @@ live(const char *name)
 static void
 scan(const char *catalog, const char *tree)
 {
-	const struct cw_scan_root root = {"mail", tree, "maildir"};
+	const struct cw_scan_root root = {
+	    .name = "mail", .path = tree, .format = "maildir"};
 	const struct cw_scan_options options = {
 	    .contents = CW_SCAN_CONTENTS, .full = true, .threads = 1};
 	struct cw_scan_result result;

@@ -284,7 +284,8 @@ pair_check(struct pair *p)
 {
 	uint8_t a[CW_STATE_SIZE], b[CW_STATE_SIZE];
 	struct cw_scan_result result;
-	struct cw_scan_root root = {"mail", in_base("replica"), "maildir"};
+	struct cw_scan_root root = {
+	    .name = "mail", .path = in_base("replica"), .format = "maildir"};
 	bool known_a, known_b;
 
 	pair_check_trees();

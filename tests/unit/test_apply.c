@@ -663,7 +663,8 @@ END_TEST
 static void
 diverge(void)
 {
-	struct cw_scan_root root = {"mail", in_base("replica"), "maildir"};
+	struct cw_scan_root root = {
+	    .name = "mail", .path = in_base("replica"), .format = "maildir"};
 	struct cw_scan_result result;
 	char name[64];
 

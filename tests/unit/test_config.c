@@ -119,7 +119,7 @@ START_TEST(every_key_of_the_template_is_known)
 	ck_assert_msg(cw_config_parse((char *)bare.data, bare.len, "bare",
 			  &config, &err) == 0,
 	    "%s", err.message);
-	ck_assert_uint_eq(config.stores[0].root_count, 2);
+	ck_assert_uint_eq(config.stores[0].root_count, 3);
 	ck_assert_uint_eq(config.setting_count, 17);
 	ck_assert_str_eq(config.contact, "Ann Otis +1 504 555 0100");
 	cw_buf_free(&text);
@@ -158,8 +158,8 @@ START_TEST(values_are_checked)
 	refuses("[site]\nname = a\nstate = s\n", "test.conf:3: ", "absolute");
 	refuses("[site]\nname = a\n[store \"m\"]\nroot = m\n",
 	    "test.conf:4: ", "absolute");
-	refuses(
-	    "[site]\nname = a\n[store \"m\"]\n", "test.conf:3: ", "no root");
+	refuses("[site]\nname = a\n[store \"m\"]\n",
+	    "test.conf:3: ", "neither root");
 	refuses("[site]\nname = a\n[store \"m\"]\nroot = /m\nformat = elm\n",
 	    "test.conf:5: ", "elm");
 	refuses("[site]\nname = a\n[store \"m\"]\nroot = /m\nhistory = 3\n",
@@ -177,6 +177,15 @@ START_TEST(values_are_checked)
 	    "test.conf:5: ", "twice");
 	refuses("[site]\nname = a\n[store \"m\"]\nroot = /x/m\nroot = /y/m\n",
 	    "test.conf:5: ", "two roots are named m");
+	refuses("[site]\nname = a\n[store \"m\"]\ncommand = u=a\n"
+		"command = u=b\n",
+	    "test.conf:5: ", "two commands");
+	refuses("[site]\nname = a\n[store \"m\"]\ncommand = u=./a\n",
+	    "test.conf:4: ", "absolute");
+	refuses("[site]\nname = a\n[store \"m\"]\nlimit = much\n",
+	    "test.conf:4: ", "no size");
+	refuses("[site]\nname = a\n[store \"m\"]\ntimeout = 0s\n",
+	    "test.conf:4: ", "no time");
 	refuses("[site]\nname = a\n[store \"../m\"]\nroot = /m\n",
 	    "test.conf:3: ", "NAME");
 	refuses("[site]\nname = a\n[peer \"b\"]\n", "test.conf:3: ", "card");
@@ -306,16 +315,98 @@ START_TEST(a_root_is_split_at_a_name_only)
 }
 END_TEST
 
+/* A command, and its words with a '|' behind each. */
+static const char *const commands[][2] = {
+    {"/bin/a", "/bin/a|"},
+    {"  a \t b  ", "a|b|"},
+    {"a 'b  c' \"d 'e'\"", "a|b  c|d 'e'|"},
+    {"a \"x\\\"y\\\\z\\n\" '\\' \\b", "a|x\"y\\z\\n|\\|\\b|"},
+    {"a '' \"\" b''c $d *", "a|||bc|$d|*|"},
+    {"", NULL},
+    {"  ", NULL},
+    {"'' a", NULL},
+    {"a 'b", NULL},
+    {"a \"b", NULL},
+    {"bin/a", NULL},
+    {"./a", NULL},
+};
+
+START_TEST(words_of_commands_are_parted)
+{
+	struct cw_buf text = CW_BUF_INIT;
+	char **words;
+
+	if (commands[_i][1] == NULL) {
+		ck_assert_int_eq(
+		    cw_config_words(commands[_i][0], &words, &err), -1);
+		ck_assert_int_eq(err.code, CW_ERR_USAGE);
+		ck_assert_ptr_null(words);
+		return;
+	}
+	ck_assert_int_eq(cw_config_words(commands[_i][0], &words, &err), 0);
+	for (size_t i = 0; words[i] != NULL; i++)
+		cw_buf_printf(&text, "%s|", words[i]);
+	ck_assert_str_eq(cw_buf_string(&text), commands[_i][1]);
+	cw_config_words_free(words);
+	cw_buf_free(&text);
+}
+END_TEST
+
+START_TEST(a_command_names_its_root)
+{
+	char *name, *command;
+
+	ck_assert_int_eq(
+	    cw_config_command_parse("u=/bin/a b=c", &name, &command, &err), 0);
+	ck_assert_str_eq(name, "u");
+	ck_assert_str_eq(command, "/bin/a b=c");
+	free(name);
+	free(command);
+	ck_assert_int_eq(
+	    cw_config_command_parse("/bin/a b=c", &name, &command, &err), 0);
+	ck_assert_str_eq(name, "a");
+	free(name);
+	free(command);
+	ck_assert_int_eq(
+	    cw_config_command_parse("u=", &name, &command, &err), -1);
+}
+END_TEST
+
+/* In whatever order their lines stand. */
+START_TEST(a_command_finds_the_root_of_its_name)
+{
+	(void)parse("[site]\nname = a\n[store \"s\"]\ncommand = u=/bin/a\n"
+		    "root = /srv/m\ncommand = v=/bin/b\nroot = u=/srv/u\n"
+		    "timeout = 2m\nlimit = 1M\n");
+	ck_assert_uint_eq(config.stores[0].root_count, 3);
+	ck_assert_str_eq(config.stores[0].roots[0].path, "/srv/u");
+	ck_assert_str_eq(config.stores[0].roots[0].command, "/bin/a");
+	ck_assert(!config.stores[0].roots[0].has_spool);
+	ck_assert_ptr_null(config.stores[0].roots[1].command);
+	ck_assert_str_eq(config.stores[0].roots[2].path, "commands/s/v");
+	ck_assert(config.stores[0].roots[2].has_spool);
+	ck_assert_uint_eq(cw_config_timeout(&config.stores[0]), 120);
+	ck_assert_uint_eq(cw_config_limit(&config.stores[0]), 1 << 20);
+}
+END_TEST
+
 START_TEST(appended_sections_are_read_back)
 {
 	char root[] = "mail", path[] = "/srv/mail", other[] = "etc";
 	char etc[] = "/etc/dovecot", pattern[] = "*.tmp", site[] = "b";
+	char users[] = "users", spool[] = "commands/mail/users";
+	char command[] = "/bin/echo 'a  b'", more[] = "/bin/true";
 	char name[] = "mail", format[] = "maildir";
-	struct cw_config_root roots[] = {{root, path}, {other, etc}};
+	struct cw_config_root roots[] = {{.name = root, .path = path},
+	    {.name = other, .path = etc, .command = more},
+	    {.name = users,
+		.path = spool,
+		.command = command,
+		.has_spool = true}};
 	char *excludes[] = {pattern};
 	struct cw_config_store store = {.name = name,
 	    .roots = roots,
-	    .root_count = 2,
+	    .root_count = 3,
 	    .format = format,
 	    .excludes = excludes,
 	    .exclude_count = 1,
@@ -337,6 +428,11 @@ START_TEST(appended_sections_are_read_back)
 	ck_assert_str_eq(config.stores[0].roots[0].name, "mail");
 	ck_assert_str_eq(config.stores[0].roots[1].name, "etc");
 	ck_assert_str_eq(config.stores[0].roots[1].path, "/etc/dovecot");
+	ck_assert_str_eq(config.stores[0].roots[1].command, more);
+	ck_assert(!config.stores[0].roots[1].has_spool);
+	ck_assert_str_eq(config.stores[0].roots[2].path, spool);
+	ck_assert_str_eq(config.stores[0].roots[2].command, command);
+	ck_assert(config.stores[0].roots[2].has_spool);
 	ck_assert_str_eq(config.stores[0].follow, "b");
 	ck_assert_int_eq(strncmp((char *)text.data, "; mine\n", 7), 0);
 	cw_buf_free(&text);
@@ -430,6 +526,10 @@ main(void)
 	tcase_add_test(tc, every_is_in_seconds_and_has_a_default);
 	tcase_add_test(tc, root_names_come_from_the_last_component);
 	tcase_add_test(tc, a_root_is_split_at_a_name_only);
+	tcase_add_loop_test(tc, words_of_commands_are_parted, 0,
+	    (int)(sizeof(commands) / sizeof(*commands)));
+	tcase_add_test(tc, a_command_names_its_root);
+	tcase_add_test(tc, a_command_finds_the_root_of_its_name);
 	tcase_add_test(tc, appended_sections_are_read_back);
 	tcase_add_test(tc, an_address_is_set_and_replaced_in_its_line);
 	tcase_add_test(tc, a_card_in_the_section_of_another_site_is_refused);

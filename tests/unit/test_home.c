@@ -109,7 +109,7 @@ make_card(const char *name, struct cw_card *card)
 static int
 add_store(const char *name, const char *root, const char *dir)
 {
-	struct cw_config_root r = {cw_strdup(root), below(dir)};
+	struct cw_config_root r = {.name = cw_strdup(root), .path = below(dir)};
 	struct cw_config_store store = {.roots = &r, .root_count = 1};
 	int ret;
 

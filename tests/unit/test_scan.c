@@ -530,7 +530,8 @@ START_TEST(a_missing_root_is_an_error_and_deletes_nothing)
 	struct cw_catalog *c = open_catalog();
 	struct cw_scan_result r;
 	char path[80], moved[80];
-	struct cw_scan_root root = {"mail", path, "plain"};
+	struct cw_scan_root root = {
+	    .name = "mail", .path = path, .format = "plain"};
 
 	write_file("f", "x");
 	scan_with(c, "plain", NULL);
@@ -559,7 +560,8 @@ START_TEST(an_unreadable_directory_fails_the_scan_by_name)
 	struct cw_catalog *c = open_catalog();
 	struct cw_scan_result r;
 	char path[80];
-	struct cw_scan_root root = {"mail", path, "plain"};
+	struct cw_scan_root root = {
+	    .name = "mail", .path = path, .format = "plain"};
 
 	if (geteuid() == 0 && setegid(65534) + seteuid(65534) != 0) {
 		puts("skip: an_unreadable_directory_fails_the_scan_by_name");
@@ -590,7 +592,7 @@ START_TEST(roots_are_scanned_side_by_side)
 	struct cw_catalog *c = open_catalog();
 	char one[80], two[80];
 	struct cw_scan_root roots[2] = {
-	    {"mail", one, NULL}, {"conf", two, NULL}};
+	    {.name = "mail", .path = one}, {.name = "conf", .path = two}};
 	struct cw_scan_result r;
 	struct cw_entry e;
 	size_t count;
@@ -812,8 +814,7 @@ main(void)
 	tcase_add_test(tc, an_unreadable_directory_fails_the_scan_by_name);
 	tcase_add_test(tc, roots_are_scanned_side_by_side);
 	tcase_add_test(tc, no_generation_lacks_a_message_that_moves);
-	tcase_add_test(
-	    tc, an_account_without_rest_keeps_no_message_that_went);
+	tcase_add_test(tc, an_account_without_rest_keeps_no_message_that_went);
 	tcase_add_test(tc, acl_values_are_read_strictly);
 	tcase_add_test(tc, detection_looks_into_accounts);
 	suite_add_tcase(suite, tc);

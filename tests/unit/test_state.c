@@ -221,7 +221,8 @@ START_TEST(two_sites_with_the_same_tree_agree)
 	struct cw_catalog *a, *b;
 	uint8_t sum_a[CW_STATE_SIZE], sum_b[CW_STATE_SIZE];
 	char copy[120], key[100];
-	struct cw_scan_root root = {"mail", key, "plain"};
+	struct cw_scan_root root = {
+	    .name = "mail", .path = key, .format = "plain"};
 	struct cw_scan_options o = {.contents = CW_SCAN_CONTENTS};
 	struct cw_scan_result r;
 	bool known;

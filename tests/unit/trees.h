@@ -135,7 +135,8 @@ scan_with(struct cw_catalog *c, const char *format,
     const struct cw_scan_options *options)
 {
 	char path[80];
-	struct cw_scan_root root = {"mail", path, format};
+	struct cw_scan_root root = {
+	    .name = "mail", .path = path, .format = format};
 	struct cw_scan_result result;
 
 	snprintf(path, sizeof(path), "%s/root", tree_base);
