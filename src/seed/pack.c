@@ -4,6 +4,7 @@
 #include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/fs.h"
+#include "base/rotating.h"
 #include "formats/volume/volume.h"
 #include "media/set.h"
 #include "seed/blocks.h"
@@ -263,6 +264,9 @@ hire(struct pack *p, struct cw_error *err)
 		b->volume_size, &b->queue, err) < 0)
 		return -1;
 	cw_queue_since(b->queue, p->ledger.base);
+	for (size_t i = 0; i < o->root_count; i++)
+		if (cw_is_rotating(p->roots[i].dirfd))
+			cw_queue_by_inode(b->queue, true);
 	for (unsigned i = 0; i < p->builder_count; i++)
 		if (cw_builder_new(b, i, &p->builders[i], err) < 0)
 			return -1;

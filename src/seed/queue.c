@@ -45,7 +45,8 @@ struct cw_queue {
 	uint64_t volume_size;
 	struct slot slots[CW_BUILDERS_MAX];
 	uint64_t since;
-	uint64_t left;	     /* bytes not handed out */
+	bool by_inode;
+	uint64_t left;	      /* bytes not handed out */
 	uint64_t raw, packed; /* so far, for the ratio */
 	bool is_stopped;
 };
@@ -54,8 +55,8 @@ static void
 plan(struct cw_queue *q, int64_t now)
 {
 	int64_t now_ns = now * 1000000000ll;
-	int64_t edges[] = {INT64_MAX, now_ns - 30 * DAY_NS,
-	    now_ns - 365 * DAY_NS, INT64_MIN};
+	int64_t edges[] = {
+	    INT64_MAX, now_ns - 30 * DAY_NS, now_ns - 365 * DAY_NS, INT64_MIN};
 
 	q->stages[q->stage_count++] =
 	    (struct stage){CW_RUN_META, INT64_MIN, INT64_MAX};
@@ -115,9 +116,15 @@ cw_queue_since(struct cw_queue *q, uint64_t since)
 	q->since = since;
 }
 
+void
+cw_queue_by_inode(struct cw_queue *q, bool by_inode)
+{
+	q->by_inode = by_inode;
+}
+
 int
-cw_queue_rewind(struct cw_queue *q, uint64_t bytes, unsigned active,
-    struct cw_error *err)
+cw_queue_rewind(
+    struct cw_queue *q, uint64_t bytes, unsigned active, struct cw_error *err)
 {
 	q->stage = 0;
 	q->left = bytes;
@@ -140,8 +147,7 @@ left_packed(const struct cw_queue *q)
 {
 	if (q->raw < (1u << 20))
 		return q->left / 100 * RATIO_GUESS;
-	return (uint64_t)((double)q->left * (double)q->packed /
-	    (double)q->raw);
+	return (uint64_t)((double)q->left * (double)q->packed / (double)q->raw);
 }
 
 static unsigned
@@ -195,7 +201,21 @@ may_take(const struct cw_queue *q, unsigned builder)
 		return true;
 	left = left_packed(q);
 	return left > need &&
-	    left - need >= run_bytes(q, CW_RUN_SMALL) / 100 * RATIO_GUESS;
+	       left - need >= run_bytes(q, CW_RUN_SMALL) / 100 * RATIO_GUESS;
+}
+
+/*
+ * Small files stay with their directory.  The large ones of a run have to be in
+ * the order of size, and one of them is worth a seek.
+ */
+static int
+compare_inodes(const void *a, const void *b)
+{
+	const struct cw_entry *x = a, *y = b;
+
+	if (x->dir != y->dir)
+		return (x->dir > y->dir) - (x->dir < y->dir);
+	return (x->ino > y->ino) - (x->ino < y->ino);
 }
 
 /* Fills the run from this stage or the next that has something. */
@@ -210,6 +230,9 @@ fetch(struct cw_queue *q, enum cw_run_what *what, struct cw_run *run,
 			run_bytes(q, *what), err) < 0)
 			return -1;
 		if (run->count > 0) {
+			if (q->by_inode && *what == CW_RUN_SMALL)
+				qsort(run->entries, run->count,
+				    sizeof(*run->entries), compare_inodes);
 			q->left -= run->bytes > q->left ? q->left : run->bytes;
 			return 1;
 		}
@@ -227,11 +250,11 @@ cw_queue_take(struct cw_queue *q, unsigned builder, enum cw_run_what *what,
 
 	pthread_mutex_lock(&q->lock);
 	while (!q->is_stopped && q->stage < q->stage_count &&
-	    !may_take(q, builder))
+	       !may_take(q, builder))
 		pthread_cond_wait(&q->moved, &q->lock);
 	if (q->is_stopped)
-		ret = cw_error_set(err, CW_ERR_INTERRUPTED,
-		    "packing was stopped");
+		ret = cw_error_set(
+		    err, CW_ERR_INTERRUPTED, "packing was stopped");
 	else
 		ret = fetch(q, what, run, err);
 	if (ret == 0)

@@ -32,12 +32,15 @@ void cw_queue_free(struct cw_queue *q); /* NULL is allowed */
 /* From the next rewind on: only what was touched after this generation. */
 void cw_queue_since(struct cw_queue *q, uint64_t since);
 
+/* Small files of a directory come by inode: for disks that rotate. */
+void cw_queue_by_inode(struct cw_queue *q, bool by_inode);
+
 /*
  * Starts from the beginning again; bytes are what is left to be packed.
  * active is the number of builders that will take runs.
  */
-int cw_queue_rewind(struct cw_queue *q, uint64_t bytes, unsigned active,
-    struct cw_error *err);
+int cw_queue_rewind(
+    struct cw_queue *q, uint64_t bytes, unsigned active, struct cw_error *err);
 
 /* After a rewind: this builder alone takes runs. */
 void cw_queue_alone(struct cw_queue *q, unsigned builder);

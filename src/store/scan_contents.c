@@ -4,6 +4,7 @@
  */
 #include "base/crypto.h"
 #include "base/fs.h"
+#include "base/rotating.h"
 #include "base/text.h"
 #include "store/scan_impl.h"
 
@@ -26,12 +27,19 @@ enum outcome {
 	READ_FAILED,
 };
 
+/* Which entry is read when. */
+struct turn {
+	size_t entry;
+	uint64_t ino;
+};
+
 struct work {
 	struct scan *s;
 	struct cw_run *page;
 	char **paths; /* of the entries, relative to rootfds */
 	int *rootfds;
 	enum outcome *outcomes;
+	struct turn *turns;
 	atomic_size_t next;
 	pthread_mutex_t lock;
 	struct cw_error err; /* the first failure */
@@ -107,10 +115,11 @@ read_some(void *arg)
 	struct work *w = arg;
 	struct cw_sha256 *h = cw_sha256_new();
 	uint8_t *buf = cw_malloc(READ_SIZE);
-	size_t i;
+	size_t turn;
 
-	while ((i = atomic_fetch_add(&w->next, 1)) < w->page->count) {
+	while ((turn = atomic_fetch_add(&w->next, 1)) < w->page->count) {
 		struct cw_error err = CW_ERROR_INIT;
+		size_t i = w->turns[turn].entry;
 
 		if (w->rootfds[i] < 0) {
 			w->outcomes[i] = READ_MOVED;
@@ -209,6 +218,30 @@ note_page(struct work *w, struct cw_error *err)
 }
 
 static int
+compare_turns(const void *a, const void *b)
+{
+	const struct turn *x = a, *y = b;
+
+	return (x->ino > y->ino) - (x->ino < y->ino);
+}
+
+/* As they come, or by inode where the disk rotates. */
+static void
+order(struct work *w)
+{
+	struct scan *s = w->s;
+	bool is_rotating = false;
+
+	for (size_t i = 0; i < s->root_count && !is_rotating; i++)
+		is_rotating = cw_is_rotating(s->roots[i].list.fd);
+	for (size_t i = 0; i < w->page->count; i++)
+		w->turns[i] = (struct turn){i, w->page->entries[i].ino};
+	if (is_rotating)
+		qsort(
+		    w->turns, w->page->count, sizeof(*w->turns), compare_turns);
+}
+
+static int
 read_page(struct scan *s, struct cw_run *page, struct cw_error *err)
 {
 	struct work w = {.s = s, .page = page, .err = CW_ERROR_INIT};
@@ -217,6 +250,8 @@ read_page(struct scan *s, struct cw_run *page, struct cw_error *err)
 	w.paths = cw_calloc(page->count, sizeof(*w.paths));
 	w.rootfds = cw_calloc(page->count, sizeof(*w.rootfds));
 	w.outcomes = cw_calloc(page->count, sizeof(*w.outcomes));
+	w.turns = cw_calloc(page->count, sizeof(*w.turns));
+	order(&w);
 	pthread_mutex_init(&w.lock, NULL);
 	ret = find_paths(&w, err);
 	if (ret == 0) {
@@ -234,6 +269,7 @@ read_page(struct scan *s, struct cw_run *page, struct cw_error *err)
 	free(w.paths);
 	free(w.rootfds);
 	free(w.outcomes);
+	free(w.turns);
 	return ret;
 }
 

@@ -172,4 +172,17 @@ check "its mail is the same, to the hard link" \
 check "its other root is, too" diff "$tmp/list-conf" "$tmp/got-conf"
 check "it has holes where the store has" sh -c \
     '[ "$(stat -c %b "$1/sizes/sparse")" -lt 2048 ]' sh "$tmp/replica-conf"
+
+# On a disk that rotates the small files of a directory come by inode.
+mkdir "$tmp/order" "$tmp/by-inode"
+for name in 7 3 9 1 5 8 2 6 4; do
+	echo "$name" >"$tmp/order/$name"
+done
+check "a store to be ordered" site "$a" store add order "$tmp/order"
+check "a seed for a disk that rotates" env CAUSEWAY_ROTATING=1 "$CAUSEWAY" \
+    --home "$a" seed order --for shreveport --to "$tmp/by-inode"
+ls -i "$tmp/order" | sort -n | awk '{ print $2 }' >"$tmp/inodes"
+site "$b" open "$tmp/by-inode"/causeway/*/000001.tar.zst.age |
+    tar t | sed -n 's,^order/\(.\)$,\1,p' >"$tmp/packed"
+check "has them in the order of inodes" diff "$tmp/inodes" "$tmp/packed"
 finish
