@@ -117,7 +117,10 @@ has_path(const char *const *paths, size_t count, const char *dir,
 	return false;
 }
 
-/* One directory with cur, new and tmp in it is proof enough. */
+/*
+ * One directory with cur and new in it is proof enough: an empty tmp is what
+ * archives and copies lose.
+ */
 static int
 detect(const char *const *paths, size_t count)
 {
@@ -127,8 +130,7 @@ detect(const char *const *paths, size_t count)
 		size_t dir_len = len - n.len;
 
 		if (mail_text_is(n.at, n.len, "cur") &&
-		    has_path(paths, count, paths[i], dir_len, "new") &&
-		    has_path(paths, count, paths[i], dir_len, "tmp"))
+		    has_path(paths, count, paths[i], dir_len, "new"))
 			return 100;
 	}
 	return 0;

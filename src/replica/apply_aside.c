@@ -29,8 +29,7 @@ entry_of(const struct stat *st, struct cw_entry *e)
 	e->mode = st->st_mode & 07777u;
 	e->uid = st->st_uid;
 	e->gid = st->st_gid;
-	e->mtime_ns =
-	    (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
+	e->mtime_ns = cw_time_ns(st->st_mtim);
 	e->size = S_ISREG(st->st_mode) ? (uint64_t)st->st_size : 0;
 }
 

@@ -4,6 +4,7 @@
  * this site finds nothing changed.
  */
 #include "base/bytes.h"
+#include "base/fs.h"
 #include "replica/apply_impl.h"
 
 #include <stdlib.h>
@@ -58,12 +59,6 @@ stat_row(struct apply *a, const struct row *row, struct stat *st,
 	return got;
 }
 
-static int64_t
-ctime_of(const struct stat *st)
-{
-	return (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec;
-}
-
 /* The file that a row was linked to has a new ctime, and is in the group. */
 static int
 note_partner(struct apply *a, const struct row *row, struct cw_error *err)
@@ -81,7 +76,7 @@ note_partner(struct apply *a, const struct row *row, struct cw_error *err)
 	if (got != 0)
 		return got < 0 ? -1 : 0;
 	return cw_catalog_note_stat(a->r->catalog, e.dir, e.name, e.name_len,
-	    (uint64_t)st.st_ino, ctime_of(&st), row->e.linkgroup, err);
+	    (uint64_t)st.st_ino, cw_time_ns(st.st_ctim), row->e.linkgroup, err);
 }
 
 static int
@@ -96,7 +91,7 @@ put_row(struct apply *a, const struct row *row, int64_t dir, bool is_root,
 		return -1;
 	e.dir = dir;
 	e.ino = (uint64_t)st.st_ino;
-	e.ctime_ns = ctime_of(&st);
+	e.ctime_ns = cw_time_ns(st.st_ctim);
 	e.volume = 0;
 	e.child = 0;
 	/* Numbers are each site's own; names are what counts. */

@@ -98,8 +98,7 @@ apply_trusts(const struct cw_entry *e, const struct stat *st)
 	return S_ISREG(st->st_mode) && (uint64_t)st->st_size == e->size &&
 	       st->st_nlink == 1 && e->ino != 0 &&
 	       (uint64_t)st->st_ino == e->ino &&
-	       (int64_t)st->st_ctim.tv_sec * 1000000000 + st->st_ctim.tv_nsec ==
-		   e->ctime_ns;
+	       cw_time_ns(st->st_ctim) == e->ctime_ns;
 }
 
 /* A file that cannot be moved as it is: its content is read. */

@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "base/text.h"
 #include "formats/mail/mail.h"
+#include "formats/volume/acl.h"
 #include "seed/member_name.h"
 
 #include <stdlib.h>
@@ -382,6 +383,16 @@ builder_pack_entry(struct cw_builder *b, const struct cw_entry *row,
 	if (row->attrs != NULL &&
 	    cw_attrs_decode(row->attrs, row->attrs_len, &attrs, err) < 0)
 		return -1;
+	/*
+	 * A list with what no tar header holds (a user of 2^31 or more) is in
+	 * the catalog alone, which is what an import goes by.
+	 */
+	if (attrs.acl_access != NULL &&
+	    !cw_acl_parse(attrs.acl_access, NULL, NULL))
+		attrs.acl_access = NULL;
+	if (attrs.acl_default != NULL &&
+	    !cw_acl_parse(attrs.acl_default, NULL, NULL))
+		attrs.acl_default = NULL;
 	if (row->kind == CW_KIND_FILE)
 		ret = pack_file(b, row, &attrs, kind, opened, err);
 	else

@@ -3,6 +3,7 @@
  */
 #include "seed/import_impl.h"
 
+#include "base/fs.h"
 #include "base/text.h"
 #include "seed/name_set.h"
 
@@ -20,8 +21,7 @@ bool
 import_is_placed(const struct stat *st, const struct cw_entry *e)
 {
 	return S_ISREG(st->st_mode) && (uint64_t)st->st_size == e->size &&
-	       (int64_t)st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec ==
-		   e->mtime_ns;
+	       cw_time_ns(st->st_mtim) == e->mtime_ns;
 }
 
 static bool

@@ -163,28 +163,22 @@ cw_source_is_packed(struct cw_source *s, const char *path,
 	       e.volume != 0;
 }
 
-static int64_t
-nanoseconds(struct timespec t)
-{
-	return list_time_ns(t.tv_sec, (uint32_t)t.tv_nsec);
-}
-
 void
 cw_source_note(struct cw_entry *e, const struct stat *st)
 {
 	e->mode = st->st_mode & 07777u;
 	e->size = (uint64_t)st->st_size;
 	e->ino = st->st_ino;
-	e->mtime_ns = nanoseconds(st->st_mtim);
-	e->ctime_ns = nanoseconds(st->st_ctim);
+	e->mtime_ns = cw_time_ns(st->st_mtim);
+	e->ctime_ns = cw_time_ns(st->st_ctim);
 }
 
 bool
 cw_source_is_same(const struct cw_entry *e, const struct stat *st)
 {
 	return e->size == (uint64_t)st->st_size && e->ino == st->st_ino &&
-	       e->mtime_ns == nanoseconds(st->st_mtim) &&
-	       e->ctime_ns == nanoseconds(st->st_ctim);
+	       e->mtime_ns == cw_time_ns(st->st_mtim) &&
+	       e->ctime_ns == cw_time_ns(st->st_ctim);
 }
 
 int

@@ -214,7 +214,7 @@ enum cw_run_what {
 struct cw_run_query {
 	enum cw_run_what what;
 	int64_t mtime_from; /* inclusive; files of SMALL and LARGE only */
-	int64_t mtime_to;   /* exclusive */
+	int64_t mtime_to;   /* exclusive; INT64_MAX: no end */
 	uint64_t since;	    /* only entries touched after this generation (0:
 			       all); cheap when few were */
 	/* The position behind which the next run begins; kept by next_run. */

@@ -71,14 +71,40 @@ known_root(struct scan *s, const char *name)
 	return NULL;
 }
 
+/* Nothing was in it: what it is to hold could not be told. */
+static int
+was_empty(struct scan *s, const struct cw_root *root, struct cw_error *err)
+{
+	struct cw_walk_query q = {.dir = root->dir};
+	struct cw_error ignored = CW_ERROR_INIT;
+	struct cw_entry e;
+	struct cw_walk *w;
+	int got;
+
+	if (root->dir == 0)
+		return 1;
+	if (cw_walk_open(s->c, &q, &w, err) < 0)
+		return -1;
+	got = cw_walk_next(w, &e, &ignored);
+	cw_walk_close(w);
+	return got == 0;
+}
+
 static int
 choose_format(struct scan *s, struct scan_root *r, struct cw_error *err)
 {
 	const struct cw_root *known = known_root(s, r->in->name);
 	const char *name = r->in->format;
 
-	if (name == NULL && known != NULL)
-		name = known->format;
+	if (name == NULL && known != NULL) {
+		int empty = strcmp(known->format, "plain") == 0
+				? was_empty(s, known, err)
+				: 0;
+
+		if (empty < 0)
+			return -1;
+		name = empty == 1 ? NULL : known->format;
+	}
 	if (name == NULL && cw_scan_detect(r->in->path, &name, err) < 0)
 		return -1;
 	r->list.format = cw_mail_format_find(name);

@@ -48,13 +48,8 @@ struct lister {
 int64_t
 list_time_ns(int64_t seconds, uint32_t ns)
 {
-	int64_t t;
-
-	if (__builtin_mul_overflow(seconds, (int64_t)1000000000, &t) ||
-	    __builtin_add_overflow(t, (int64_t)ns, &t))
-		t = seconds < 0 ? INT64_MIN : INT64_MAX;
-	/* The ends are no times: bands and void members mean them otherwise. */
-	return t == INT64_MAX ? t - 1 : t == INT64_MIN ? t + 1 : t;
+	return cw_time_ns(
+	    (struct timespec){.tv_sec = seconds, .tv_nsec = (long)ns});
 }
 
 static int64_t

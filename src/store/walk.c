@@ -223,7 +223,7 @@ cw_run_query_init(struct cw_run_query *q, enum cw_run_what what,
  * further into them.
  */
 #define BEHIND	"(dir,name)>(?1,?2)"
-#define IN_BAND " AND mtime_ns>=?3 AND mtime_ns<?4"
+#define IN_BAND " AND mtime_ns>=?3 AND mtime_ns<=?4"
 
 static void
 queue_sql(const struct cw_run_query *q, struct cw_buf *sql)
@@ -240,9 +240,8 @@ queue_sql(const struct cw_run_query *q, struct cw_buf *sql)
 		cw_buf_text(sql, BEHIND " AND (kind<>'f' OR class=0)");
 		break;
 	case CW_RUN_SMALL:
-		cw_buf_text(sql,
-		    BEHIND " AND kind='f' AND class<>0" IN_BAND
-			   " AND size<=65536");
+		cw_buf_text(sql, BEHIND " AND kind='f' AND class<>0" IN_BAND
+					" AND size<=65536");
 		break;
 	case CW_RUN_LARGE:
 		cw_buf_text(sql, "kind='f' AND class<>0 AND +size>65536"
@@ -276,7 +275,8 @@ cw_catalog_next_run(struct cw_catalog *c, struct cw_run_query *q,
 	bind_bytes(st, 2, q->name, q->name_len);
 	if (q->what != CW_RUN_META) {
 		sqlite3_bind_int64(st, 3, q->mtime_from);
-		sqlite3_bind_int64(st, 4, q->mtime_to);
+		sqlite3_bind_int64(st, 4,
+		    q->mtime_to == INT64_MAX ? INT64_MAX : q->mtime_to - 1);
 	}
 	if (q->what == CW_RUN_LARGE)
 		sqlite3_bind_int64(st, 5, (int64_t)q->size);

@@ -142,20 +142,14 @@ struct finding {
 	bool is_as_known; /* st is what the catalog has */
 };
 
-static int64_t
-ns(const struct timespec *t)
-{
-	return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
-}
-
 static void
 look_at(struct finding *f, const struct cw_entry *e)
 {
 	f->is_as_known = fstat(f->fd, &f->st) == 0 && e->ino != 0 &&
 			 (uint64_t)f->st.st_ino == e->ino &&
 			 (uint64_t)f->st.st_size == e->size &&
-			 ns(&f->st.st_mtim) == e->mtime_ns &&
-			 ns(&f->st.st_ctim) == e->ctime_ns;
+			 cw_time_ns(f->st.st_mtim) == e->mtime_ns &&
+			 cw_time_ns(f->st.st_ctim) == e->ctime_ns;
 }
 
 static int
@@ -416,8 +410,8 @@ is_what_was_wanted(struct sending *g)
 	if (g->sha == NULL)
 		return fstat(g->fd, &st) == 0 &&
 		       st.st_size == g->known.st_size &&
-		       ns(&st.st_mtim) == ns(&g->known.st_mtim) &&
-		       ns(&st.st_ctim) == ns(&g->known.st_ctim);
+		       cw_time_ns(st.st_mtim) == cw_time_ns(g->known.st_mtim) &&
+		       cw_time_ns(st.st_ctim) == cw_time_ns(g->known.st_ctim);
 	cw_sha256_final(g->sha, digest);
 	return memcmp(digest, g->item.digest, sizeof(digest)) == 0;
 }

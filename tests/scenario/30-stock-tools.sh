@@ -185,4 +185,21 @@ ls -i "$tmp/order" | sort -n | awk '{ print $2 }' >"$tmp/inodes"
 site "$b" open "$tmp/by-inode"/causeway/*/000001.tar.zst.age |
     tar t | sed -n 's,^order/\(.\)$,\1,p' >"$tmp/packed"
 check "has them in the order of inodes" diff "$tmp/inodes" "$tmp/packed"
+
+# What tar headers or catalogs cannot hold costs no file.
+mkdir "$tmp/far" "$tmp/far-seed" "$tmp/far-replica"
+echo far >"$tmp/far/time"
+touch -d 2400-01-01T00:00:00 "$tmp/far/time"
+echo acl >"$tmp/far/acl"
+setfacl -m u:4000000000:r "$tmp/far/acl"
+check "a store with a time after 2262 and a user beyond 2^31" \
+    site "$a" store add far "$tmp/far"
+check "is sealed without loss" site "$a" seed far --for shreveport \
+    --to "$tmp/far-seed"
+check "and received" site "$b" receive "$tmp/far-seed" \
+    --root "$tmp/far-replica"
+check "with both files" diff -r "$tmp/far" "$tmp/far-replica"
+check "and the access list" sh -c \
+    'getfacl -cn "$1" 2>/dev/null | grep -qx user:4000000000:r--' \
+    sh "$tmp/far-replica/acl"
 finish

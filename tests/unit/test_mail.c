@@ -105,7 +105,7 @@ START_TEST(base_ends_at_the_flags)
 }
 END_TEST
 
-START_TEST(detection_wants_a_whole_maildir)
+START_TEST(detection_wants_cur_and_new_side_by_side)
 {
 	const char *whole[] = {"a", "a/b", "a/b/tmp", "a/b/cur", "a/b/new"};
 	const char *top[] = {"new", "cur", "tmp"};
@@ -113,6 +113,8 @@ START_TEST(detection_wants_a_whole_maildir)
 
 	ck_assert_str_eq(cw_mail_format_detect(whole, 5)->name, "maildir");
 	ck_assert_str_eq(cw_mail_format_detect(top, 3)->name, "maildir");
+	ck_assert_str_eq(cw_mail_format_detect(top, 2)->name, "maildir");
+	ck_assert_str_eq(cw_mail_format_detect(top, 1)->name, "plain");
 	ck_assert_str_eq(cw_mail_format_detect(apart, 6)->name, "plain");
 	ck_assert_str_eq(cw_mail_format_detect(NULL, 0)->name, "plain");
 	ck_assert_ptr_null(cw_mail_format_find("mbx"));
@@ -134,7 +136,7 @@ main(void)
 	tcase_add_test(tc, an_account_may_be_called_tmp);
 	tcase_add_test(tc, only_directories_of_messages_tell);
 	tcase_add_test(tc, base_ends_at_the_flags);
-	tcase_add_test(tc, detection_wants_a_whole_maildir);
+	tcase_add_test(tc, detection_wants_cur_and_new_side_by_side);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(sr, CK_NORMAL);
 	failed = srunner_ntests_failed(sr);

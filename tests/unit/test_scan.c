@@ -762,6 +762,50 @@ START_TEST(acl_values_are_read_strictly)
 }
 END_TEST
 
+/* Domains, letters, accounts: as large sites lay them out. */
+START_TEST(detection_reaches_accounts_far_down)
+{
+	const char *format;
+	char path[80], dir[80];
+
+	make_dir("v");
+	for (int d = 0; d < 40; d++) {
+		snprintf(dir, sizeof(dir), "v/%d", d);
+		make_dir(dir);
+		for (int l = 0; l < 20; l++) {
+			snprintf(dir, sizeof(dir), "v/%d/%d", d, l);
+			make_dir(dir);
+			snprintf(dir, sizeof(dir), "v/%d/%d/x", d, l);
+			make_dir(dir);
+			snprintf(dir, sizeof(dir), "v/%d/%d/x/y", d, l);
+			make_dir(dir);
+			snprintf(dir, sizeof(dir), "v/%d/%d/x/y/u", d, l);
+			make_dir(dir);
+			snprintf(dir, sizeof(dir), "v/%d/%d/x/y/u/M", d, l);
+			make_maildir(dir);
+		}
+	}
+	snprintf(path, sizeof(path), "%s/root", tree_base);
+	OK(cw_scan_detect(path, &format, &err));
+	ck_assert_str_eq(format, "maildir");
+}
+END_TEST
+
+/* Declared before there was mail in it, or before its disk was mounted. */
+START_TEST(the_format_of_an_empty_root_is_detected_again)
+{
+	struct cw_catalog *c = open_catalog();
+	size_t count;
+
+	(void)scan_with(c, NULL, NULL);
+	ck_assert_str_eq(cw_catalog_roots(c, &count)[0].format, "plain");
+	make_maildir("u");
+	(void)scan_with(c, NULL, NULL);
+	ck_assert_str_eq(cw_catalog_roots(c, &count)[0].format, "maildir");
+	cw_catalog_close(c);
+}
+END_TEST
+
 START_TEST(detection_looks_into_accounts)
 {
 	const char *format;
@@ -817,6 +861,8 @@ main(void)
 	tcase_add_test(tc, an_account_without_rest_keeps_no_message_that_went);
 	tcase_add_test(tc, acl_values_are_read_strictly);
 	tcase_add_test(tc, detection_looks_into_accounts);
+	tcase_add_test(tc, detection_reaches_accounts_far_down);
+	tcase_add_test(tc, the_format_of_an_empty_root_is_detected_again);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(sr, CK_NORMAL);
 	failed = srunner_ntests_failed(sr);
