@@ -321,6 +321,17 @@ START_TEST(many_that_go_fill_many_that_come)
 }
 END_TEST
 
+START_TEST(directories_are_not_from_1970)
+{
+	struct stat st;
+
+	make_dir("u/empty");
+	pair_sync(&p);
+	ck_assert_int_eq(stat(in_replica("u/empty"), &st), 0);
+	ck_assert_int_gt(st.st_mtim.tv_sec, 0);
+}
+END_TEST
+
 START_TEST(names_of_one_file_stay_one_file)
 {
 	struct cw_apply_result r;
@@ -887,6 +898,7 @@ main(void)
 	tcase_add_test(tc, copies_of_what_stays_are_not_wanted);
 	tcase_add_test(tc, many_that_go_fill_many_that_come);
 	tcase_add_test(tc, names_of_one_file_stay_one_file);
+	tcase_add_test(tc, directories_are_not_from_1970);
 	tcase_add_test(tc, kinds_change_places);
 	tcase_add_test(tc, a_directory_made_again_keeps_nothing_of_the_old);
 	tcase_add_test(tc, damage_at_home_is_wanted_before_anything_changes);
