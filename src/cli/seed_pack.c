@@ -223,6 +223,23 @@ cw_cli_seed_recipient(
 	q->recipient_count++;
 }
 
+/* The roots of all other stores; the strings stay the configuration's. */
+static void
+other_roots(const struct cw_config *config, const struct cw_config_store *store,
+    struct cw_pack_options *o)
+{
+	for (size_t i = 0; i < config->store_count; i++) {
+		const struct cw_config_store *other = &config->stores[i];
+
+		if (other == store)
+			continue;
+		o->others = cw_reallocarray(o->others,
+		    o->other_count + other->root_count, sizeof(*o->others));
+		for (size_t k = 0; k < other->root_count; k++)
+			o->others[o->other_count++] = other->roots[k].path;
+	}
+}
+
 int
 cw_cli_seed_pack(struct cw_cli *cli, struct cw_seed_request *q)
 {
@@ -291,6 +308,7 @@ cw_cli_seed_pack(struct cw_cli *cli, struct cw_seed_request *q)
 	o.root_count = store->root_count;
 	o.excludes = (const char *const *)store->excludes;
 	o.exclude_count = store->exclude_count;
+	other_roots(&cli->home->config, store, &o);
 	o.peer = q->site;
 	o.recipients = q->recipients;
 	o.recipient_count = q->recipient_count;
@@ -327,6 +345,7 @@ cw_cli_seed_pack(struct cw_cli *cli, struct cw_seed_request *q)
 		    (double)(to.tv_sec - from.tv_sec) +
 			(double)(to.tv_nsec - from.tv_nsec) / 1e9);
 out:
+	free(o.others);
 	cw_pack_free(&result);
 	cw_catalog_close(o.catalog);
 	cw_medium_ask_end(&ask);

@@ -68,6 +68,9 @@ struct cw_pack_options {
 	size_t root_count;
 	const char *const *excludes;
 	size_t exclude_count;
+	/* Roots of other stores: no medium may lie in one of them either. */
+	const char **others;
+	size_t other_count;
 
 	const char *peer;			   /* the site it is for */
 	const struct cw_age_recipient *recipients; /* its key first */

@@ -70,6 +70,18 @@ cw_pack_where(
 		}
 		free(root);
 	}
+	for (size_t i = 0; i < o->other_count && real != NULL && ret == 0;
+	     i++) {
+		char *root = realpath(o->others[i], NULL);
+
+		if (root != NULL && within(real, root) != NULL)
+			ret = cw_error_set(err, CW_ERR_REFUSED,
+			    "%s lies in %s, a root of another store, which "
+			    "would carry the seed along: give a directory "
+			    "elsewhere",
+			    dir, o->others[i]);
+		free(root);
+	}
 	free(real);
 	return ret;
 }
