@@ -139,7 +139,8 @@ int cw_home_check_roots(const struct cw_home *home,
 
 /*
  * Declares the replica that was received: adds the store, or, where another
- * seed of it was received before, puts the new roots in place of the old ones.
+ * seed of it was received before, puts the new roots in place of the old ones
+ * and keeps what else the section says.
  * The same again is no change.
  */
 int cw_home_put_replica(struct cw_home *home,

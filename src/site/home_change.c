@@ -404,6 +404,8 @@ put_replica(struct cw_home *home, const struct cw_config_store *store,
 {
 	const struct cw_config_store *old =
 	    cw_config_store(&home->config, store->name);
+	struct cw_config_root *roots;
+	struct cw_config_store next;
 	struct cw_buf text = CW_BUF_INIT;
 	int ret;
 
@@ -411,13 +413,26 @@ put_replica(struct cw_home *home, const struct cw_config_store *store,
 		return add_store(home, store, err);
 	if (has_roots(old, store))
 		return 0;
+	/* What the operator set for the store is still said of it. */
+	next = *old;
+	next.follow = store->follow;
+	next.root_count = store->root_count;
+	next.roots = roots = cw_calloc(store->root_count, sizeof(*roots));
+	for (size_t i = 0; i < store->root_count; i++) {
+		roots[i] = store->roots[i];
+		for (size_t k = 0; k < old->root_count; k++)
+			if (strcmp(old->roots[k].name, roots[i].name) == 0 &&
+			    strcmp(old->roots[k].path, roots[i].path) == 0)
+				roots[i] = old->roots[k];
+	}
 	ret = cw_read_file(
 	    AT_FDCWD, home->config_path, CW_CONFIG_MAX, &text, err);
 	if (ret == 0) {
 		cw_config_remove_store(&text, old);
-		cw_config_append_store(&text, store);
+		cw_config_append_store(&text, &next);
 		ret = save_config(home, &text, err);
 	}
+	free(roots);
 	cw_buf_free(&text);
 	return ret == 0 ? 0 : -1;
 }

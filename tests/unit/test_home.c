@@ -135,6 +135,42 @@ START_TEST(a_made_home_opens)
 }
 END_TEST
 
+START_TEST(a_replica_received_elsewhere_keeps_what_was_said_of_it)
+{
+	const char *name = "mail", *dir = "/srv/new", *history = "7d";
+	struct cw_config_root old = {
+	    .name = cw_strdup("mail"), .path = below("old")};
+	struct cw_config_root new = {.name = old.name, .path = cw_strdup(dir)};
+	struct cw_config_store store = {.name = cw_strdup(name),
+	    .roots = &old,
+	    .root_count = 1,
+	    .history = cw_strdup(history)};
+	const struct cw_config_store *is;
+	char *own = cw_strdup("a");
+
+	ck_assert_int_eq(create("a"), 0);
+	store.follow = own;
+	ck_assert_int_eq(cw_make_dirs(old.path, 0700, &err), 0);
+	ck_assert_msg(
+	    cw_home_add_store(home, &store, &err) == 0, "%s", err.message);
+	free(store.history);
+	store.history = NULL;
+	store.roots = &new;
+	ck_assert_msg(
+	    cw_home_put_replica(home, &store, &err) == 0, "%s", err.message);
+	is = cw_config_store(&home->config, name);
+	ck_assert_ptr_nonnull(is);
+	ck_assert_str_eq(is->roots[0].path, dir);
+	ck_assert_ptr_nonnull(is->history);
+	ck_assert_str_eq(is->history, history);
+	free(own);
+	free(store.name);
+	free(old.name);
+	free(old.path);
+	free(new.path);
+}
+END_TEST
+
 START_TEST(a_second_init_changes_nothing)
 {
 	ck_assert_int_eq(create("a"), 0);
@@ -432,6 +468,8 @@ main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, setup, teardown);
 	tcase_add_test(tc, a_made_home_opens);
+	tcase_add_test(
+	    tc, a_replica_received_elsewhere_keeps_what_was_said_of_it);
 	tcase_add_test(tc, a_second_init_changes_nothing);
 	tcase_add_test(
 	    tc, an_init_that_was_killed_before_its_configuration_goes_on);
