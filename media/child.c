@@ -1,6 +1,7 @@
 #include "media/child.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/progress.h"
 #include "base/text.h"
@@ -14,7 +15,6 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define OUTPUT_MAX 4096u /* bytes of what it says that are kept: the last */
@@ -76,20 +76,11 @@ keep(struct cw_buf *said, const char *data, size_t len)
 	}
 }
 
-static int64_t
-now_ms(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Until it closes its output, is to stop, or takes too long. */
 static int
 listen_to(int fd, unsigned timeout_s, struct cw_buf *said, struct cw_error *err)
 {
-	int64_t end = now_ms() + (int64_t)timeout_s * 1000;
+	int64_t end = cw_clock_ms() + (int64_t)timeout_s * 1000;
 
 	for (;;) {
 		struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -98,7 +89,7 @@ listen_to(int fd, unsigned timeout_s, struct cw_buf *said, struct cw_error *err)
 
 		if (cw_stop_check(err) < 0)
 			return -1;
-		if (now_ms() > end)
+		if (cw_clock_ms() > end)
 			return cw_error_set(err, CW_ERR_FAILED,
 			    "it took longer than %u s and was ended",
 			    timeout_s);

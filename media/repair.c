@@ -1,6 +1,7 @@
 #include "media/repair_impl.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fs.h"
 
 #include <errno.h>
@@ -8,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <time.h>
 
 /* The volumes and shards of the media that are here. */
 static void
@@ -227,27 +227,16 @@ repair(struct cw_repair *r, struct cw_error *err)
 	return 0;
 }
 
-static double
-seconds_since(const struct timespec *from)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)(now.tv_sec - from->tv_sec) +
-	       (double)(now.tv_nsec - from->tv_nsec) / 1e9;
-}
-
 int
 cw_repair(const char *const *dirs, size_t dir_count,
     const struct cw_repair_options *options, struct cw_repair_result *result,
     struct cw_error *err)
 {
 	struct cw_repair r = {.options = options, .result = result};
-	struct timespec from;
+	int64_t from_ns = cw_clock_ns();
 	int ret = -1;
 
 	*result = (struct cw_repair_result){.status = CW_REPAIR_OK};
-	clock_gettime(CLOCK_MONOTONIC, &from);
 	if (options->medium != 0 && options->to_count != 1)
 		return cw_error_set(err, CW_ERR_USAGE,
 		    "a medium is made again in one directory: give --to once");
@@ -269,7 +258,7 @@ cw_repair(const char *const *dirs, size_t dir_count,
 	}
 	if (ret == 0)
 		cw_repair_conclude(&r);
-	result->seconds = seconds_since(&from);
+	result->seconds = cw_clock_since(from_ns);
 	cw_scrub_free(r.scrubs, r.scrub_count);
 	cw_recover_free(r.recover);
 	cw_buf_free(&r.manifest);

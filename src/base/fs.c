@@ -356,16 +356,3 @@ cw_path_is_safe(const char *path, size_t len)
 		path = slash + 1;
 	}
 }
-
-int64_t
-cw_time_ns(struct timespec t)
-{
-	int64_t ns;
-
-	if (__builtin_mul_overflow(
-		(int64_t)t.tv_sec, (int64_t)1000000000, &ns) ||
-	    __builtin_add_overflow(ns, (int64_t)t.tv_nsec, &ns) ||
-	    ns == INT64_MAX || ns == INT64_MIN)
-		return t.tv_sec < 0 ? INT64_MIN + 1 : INT64_MAX - 1;
-	return ns;
-}

@@ -68,13 +68,6 @@ int cw_save_file(int dirfd, const char *name, const void *data, size_t len,
  */
 int cw_lock_file(int dirfd, const char *name, int *fd, struct cw_error *err);
 
-/*
- * A time of stat(2) as catalogs have it, in ns; of one that lies beyond their
- * 292 years before or after 1970 the nearest.  Never the least or greatest
- * number: bands and members without a time mean something else by those.
- */
-int64_t cw_time_ns(struct timespec t);
-
 /* A name that may be one component of a path: not "", ".", "..", no '/'. */
 bool cw_name_is_safe(const char *name, size_t len);
 /* A relative path made of such names. */

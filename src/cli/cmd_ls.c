@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "base/progress.h"
 #include "base/text.h"
 #include "cli/commands.h"
@@ -72,12 +73,6 @@ print_owner(const char *name, uint32_t number)
 		(void)printf(" %-8u", number);
 }
 
-static int64_t
-whole_seconds(int64_t ns)
-{
-	return ns / 1000000000 - (ns % 1000000000 < 0 ? 1 : 0);
-}
-
 static void
 print_entry(const struct cw_entry *e, const char *path, size_t len,
     struct cw_buf *quoted)
@@ -87,7 +82,7 @@ print_entry(const struct cw_entry *e, const char *path, size_t len,
 	print_mode(e);
 	print_owner(e->user, e->uid);
 	print_owner(e->group, e->gid);
-	cw_time_format(whole_seconds(e->mtime_ns), time);
+	cw_time_format(cw_time_split(e->mtime_ns).tv_sec, time);
 	cw_buf_reset(quoted);
 	cw_text_quote_whole(path, len, quoted);
 	(void)printf(" %12llu %s %s", (unsigned long long)e->size, time,
@@ -117,7 +112,7 @@ entry_json(const struct cw_entry *e, const char *path, size_t len)
 	char time[CW_TIME_TEXT], mode[8];
 	json_t *o;
 
-	cw_time_format(whole_seconds(e->mtime_ns), time);
+	cw_time_format(cw_time_split(e->mtime_ns).tv_sec, time);
 	(void)snprintf(mode, sizeof(mode), "%04o", e->mode & 07777);
 	o = json_pack("{s:o, s:s, s:s, s:I, s:I, s:o, s:o, s:I, s:s, s:I}",
 	    "path", cw_cli_json_text(path, len), "kind",

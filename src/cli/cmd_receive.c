@@ -1,4 +1,5 @@
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/text.h"
 #include "cli/ask.h"
@@ -18,7 +19,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static const char usage[] =
@@ -307,7 +307,8 @@ import(struct cw_cli *cli, struct request *q, struct cw_set *set,
 	struct cw_error err = CW_ERROR_INIT;
 	char receipt[CW_RECEIPT_TEXT_SIZE];
 	struct cw_progress_line *line;
-	struct timespec from, to;
+	int64_t from_ns;
+	double seconds;
 	bool has_receipt;
 	int ret;
 
@@ -337,21 +338,19 @@ import(struct cw_cli *cli, struct request *q, struct cw_set *set,
 		return cw_cli_fail_resumable(cli, &err);
 	}
 	cw_receive_note_received(&signing);
-	(void)clock_gettime(CLOCK_MONOTONIC, &from);
+	from_ns = cw_clock_ns();
 	line = cw_progress_line_begin(cli, &progress);
 	ret = q->is_bare ? cw_import_bare(o, &result, &err)
 			 : cw_import(o, &result, &err);
 	cw_progress_line_end(line);
-	(void)clock_gettime(CLOCK_MONOTONIC, &to);
+	seconds = cw_clock_since(from_ns);
 	if (ret < 0) {
 		ret = cw_cli_fail_resumable(cli, &err);
 	} else {
 		has_receipt =
 		    cw_receive_sign_import(&signing, &result, receipt);
-		ret = cw_receive_report(cli, set, &result,
-		    has_receipt ? receipt : NULL,
-		    (double)(to.tv_sec - from.tv_sec) +
-			(double)(to.tv_nsec - from.tv_nsec) / 1e9);
+		ret = cw_receive_report(
+		    cli, set, &result, has_receipt ? receipt : NULL, seconds);
 	}
 	if (o->roots != q->roots)
 		free((void *)(uintptr_t)o->roots);

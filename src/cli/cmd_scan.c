@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/text.h"
 #include "cli/commands.h"
@@ -9,7 +10,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 static const char usage[] =
     "usage: causeway scan STORE [--contents] [--full] [--accept-empty]\n"
@@ -111,7 +111,8 @@ scan(struct cw_cli *cli, const char *name, struct cw_scan_options o)
 	struct cw_progress_line *line;
 	struct cw_commands commands;
 	struct cw_catalog *c = NULL;
-	struct timespec from, to;
+	int64_t from_ns;
+	double seconds;
 	char where[64];
 	int lock, status;
 
@@ -123,7 +124,7 @@ scan(struct cw_cli *cli, const char *name, struct cw_scan_options o)
 		return cw_cli_fail(cli, &err);
 	if (cw_cli_lock_store(cli, name, &lock, &err) < 0)
 		return cw_cli_fail(cli, &err);
-	(void)clock_gettime(CLOCK_MONOTONIC, &from);
+	from_ns = cw_clock_ns();
 	o.progress = &progress;
 	line = cw_progress_line_begin(cli, &progress);
 	if (cw_home_catalog(cli->home, store, CW_CATALOG_WRITE, &c, &err) < 0 ||
@@ -137,13 +138,11 @@ scan(struct cw_cli *cli, const char *name, struct cw_scan_options o)
 		return cw_cli_fail(cli, &err);
 	}
 	cw_progress_line_end(line);
-	(void)clock_gettime(CLOCK_MONOTONIC, &to);
+	seconds = cw_clock_since(from_ns);
 	(void)snprintf(where, sizeof(where), "generation %llu",
 	    (unsigned long long)result.generation);
 	(void)cw_commands_judge(&commands, where, &err);
-	status = report(cli, store, c, &result, &err,
-	    (double)(to.tv_sec - from.tv_sec) +
-		(double)(to.tv_nsec - from.tv_nsec) / 1e9);
+	status = report(cli, store, c, &result, &err, seconds);
 	cw_catalog_close(c);
 	cw_close(&lock);
 	return status;

@@ -1,3 +1,4 @@
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/text.h"
 #include "cli/commands.h"
@@ -8,7 +9,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 static const char usage[] =
     "usage: causeway sync STORE\n"
@@ -244,7 +244,8 @@ cmd_sync(struct cw_cli *cli, int argc, char **argv)
 	struct cw_error err = CW_ERROR_INIT;
 	struct sync y = {.cli = cli};
 	struct cw_progress_line *line;
-	struct timespec from, to;
+	int64_t from_ns;
+	double seconds;
 	int opt, ret;
 
 	while ((opt = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
@@ -258,14 +259,13 @@ cmd_sync(struct cw_cli *cli, int argc, char **argv)
 	if (cw_cli_session_options(cli, y.store, &secret, &y.o, &err) < 0)
 		return cw_cli_fail(cli, &err);
 	y.o.progress = &progress;
-	(void)clock_gettime(CLOCK_MONOTONIC, &from);
+	from_ns = cw_clock_ns();
 	line = cw_progress_line_begin(cli, &progress);
 	ret = sync_all(&y, &err);
 	cw_progress_line_end(line);
-	(void)clock_gettime(CLOCK_MONOTONIC, &to);
+	seconds = cw_clock_since(from_ns);
 	cw_minisign_secret_free(secret);
 	if (ret < 0)
 		return cw_cli_fail_resumable(cli, &err);
-	return report(&y, (double)(to.tv_sec - from.tv_sec) +
-			      (double)(to.tv_nsec - from.tv_nsec) / 1e9);
+	return report(&y, seconds);
 }

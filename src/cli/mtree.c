@@ -1,4 +1,5 @@
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/progress.h"
 #include "cli/listing.h"
 #include "formats/mail/mail.h"
@@ -70,16 +71,10 @@ static void
 put_file(const struct cw_entry *e)
 {
 	char hex[2 * CW_DIGEST_SIZE + 1];
-	int64_t seconds = e->mtime_ns / 1000000000;
-	int64_t rest = e->mtime_ns % 1000000000;
+	struct timespec mtime = cw_time_split(e->mtime_ns);
 
-	/* Before 1970 the fraction still counts forward. */
-	if (rest < 0) {
-		rest += 1000000000;
-		seconds--;
-	}
-	(void)printf(" size=%llu time=%lld.%09lld", (unsigned long long)e->size,
-	    (long long)seconds, (long long)rest);
+	(void)printf(" size=%llu time=%lld.%09ld", (unsigned long long)e->size,
+	    (long long)mtime.tv_sec, mtime.tv_nsec);
 	if (e->has_digest) {
 		cw_hex_encode(e->digest, sizeof(e->digest), hex);
 		(void)printf(" sha256=%s", hex);

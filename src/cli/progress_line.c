@@ -1,6 +1,7 @@
 #include "cli/progress_line.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/text.h"
 
 #include <pthread.h>
@@ -31,30 +32,22 @@ struct cw_progress_line {
 	/* The rate of the stage that is shown: the thread's alone. */
 	const char *what;
 	uint64_t last_done;
-	struct timespec last;
+	int64_t last_ns;
 	double rate; /* a second, smoothed over some seconds */
 	bool counts_bytes;
 };
-
-static double
-seconds_between(const struct timespec *a, const struct timespec *b)
-{
-	return (double)(b->tv_sec - a->tv_sec) +
-	       (double)(b->tv_nsec - a->tv_nsec) / 1e9;
-}
 
 /* Brings the rate up to now. */
 static void
 measure(struct cw_progress_line *line, uint64_t done)
 {
-	struct timespec now;
-	double passed, rate, weight;
+	int64_t now_ns = cw_clock_ns();
+	double passed = (double)(now_ns - line->last_ns) / 1e9;
+	double rate, weight;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	passed = seconds_between(&line->last, &now);
 	if (done < line->last_done || passed <= 0) {
 		line->last_done = done;
-		line->last = now;
+		line->last_ns = now_ns;
 		return;
 	}
 	rate = (double)(done - line->last_done) / passed;
@@ -63,7 +56,7 @@ measure(struct cw_progress_line *line, uint64_t done)
 	line->rate =
 	    line->rate <= 0 ? rate : line->rate + weight * (rate - line->rate);
 	line->last_done = done;
-	line->last = now;
+	line->last_ns = now_ns;
 }
 
 static void
@@ -121,7 +114,7 @@ compose(struct cw_progress_line *line, struct cw_buf *out)
 		line->counts_bytes = is_bytes;
 		line->rate = 0;
 		line->last_done = done;
-		(void)clock_gettime(CLOCK_MONOTONIC, &line->last);
+		line->last_ns = cw_clock_ns();
 	} else {
 		measure(line, done);
 	}
@@ -149,18 +142,12 @@ draw(const char *text)
 static void
 wait_ms(struct cw_progress_line *line, long ms)
 {
-	struct timespec until;
+	struct timespec until =
+	    cw_time_split(cw_clock_ns() + (int64_t)ms * 1000000);
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_sec += ms / 1000;
-	until.tv_nsec += ms % 1000 * 1000000;
-	if (until.tv_nsec >= 1000000000) {
-		until.tv_nsec -= 1000000000;
-		until.tv_sec++;
-	}
 	while (!line->is_ending)
-		if (pthread_cond_timedwait(&line->wake, &line->mutex, &until) !=
-		    0)
+		if (pthread_cond_clockwait(&line->wake, &line->mutex,
+			CLOCK_MONOTONIC, &until) != 0)
 			break;
 }
 
@@ -215,7 +202,6 @@ cw_progress_line_begin(const struct cw_cli *cli, struct cw_progress *p)
 {
 	bool is_plain = cli->progress == CW_CLI_PROGRESS_PLAIN;
 	struct cw_progress_line *line;
-	pthread_condattr_t attr;
 
 	if (p == NULL || cli->progress == CW_CLI_PROGRESS_NONE ||
 	    (!is_plain && (cli->quiet || cli->json)))
@@ -224,10 +210,7 @@ cw_progress_line_begin(const struct cw_cli *cli, struct cw_progress *p)
 	line->p = p;
 	line->is_terminal = !is_plain && isatty(STDERR_FILENO);
 	(void)pthread_mutex_init(&line->mutex, NULL);
-	(void)pthread_condattr_init(&attr);
-	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	(void)pthread_cond_init(&line->wake, &attr);
-	(void)pthread_condattr_destroy(&attr);
+	(void)pthread_cond_init(&line->wake, NULL);
 	if (start(line) == 0)
 		return line;
 	(void)pthread_cond_destroy(&line->wake);

@@ -3,6 +3,7 @@
  */
 #include "base/buf.h"
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/text.h"
 #include "cli/cmd_seed.h"
@@ -21,7 +22,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 static json_t *
 media_json(const struct cw_pack_result *r)
@@ -256,7 +256,8 @@ cw_cli_seed_pack(struct cw_cli *cli, struct cw_seed_request *q)
 	struct cw_scan_root *roots = NULL;
 	struct cw_commands commands;
 	struct cw_age_recipient site;
-	struct timespec from, to;
+	int64_t from_ns;
+	double seconds;
 	char *catalog_path = NULL, *seeds_path = NULL;
 	struct cw_card own;
 	int lock = -1, ret, status = 1;
@@ -332,18 +333,17 @@ cw_cli_seed_pack(struct cw_cli *cli, struct cw_seed_request *q)
 	o.builders = q->builders;
 	o.progress = &progress;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &from);
+	from_ns = cw_clock_ns();
 	line = cw_progress_line_begin(cli, &progress);
 	ask.line = line;
 	ret = cw_pack(&o, &result, &err);
 	cw_progress_line_end(line);
-	(void)clock_gettime(CLOCK_MONOTONIC, &to);
+	seconds = cw_clock_since(from_ns);
 	if (ret < 0)
 		status = cw_cli_fail_resumable(cli, &err);
 	else
-		status = finish(cli, q, store->root_count, &result, &commands,
-		    (double)(to.tv_sec - from.tv_sec) +
-			(double)(to.tv_nsec - from.tv_nsec) / 1e9);
+		status = finish(
+		    cli, q, store->root_count, &result, &commands, seconds);
 out:
 	free(o.others);
 	cw_pack_free(&result);

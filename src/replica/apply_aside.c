@@ -2,6 +2,7 @@
  * What stands in the way and is in no catalog (locks, half-written messages)
  * is kept in history as well.
  */
+#include "base/clock.h"
 #include "base/fs.h"
 #include "replica/apply_batch.h"
 

@@ -4,7 +4,7 @@
  * this site finds nothing changed.
  */
 #include "base/bytes.h"
-#include "base/fs.h"
+#include "base/clock.h"
 #include "replica/apply_impl.h"
 
 #include <stdlib.h>

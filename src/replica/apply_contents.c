@@ -2,6 +2,7 @@
  * The contents that an apply needs, and where they come from: files that go,
  * what is in staging, and copies of what stays.
  */
+#include "base/clock.h"
 #include "base/fs.h"
 #include "replica/apply_impl.h"
 

@@ -9,6 +9,7 @@
  * page are synced before they are renamed.
  */
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "replica/apply_impl.h"
@@ -153,17 +154,12 @@ is_placed(struct apply *a, const struct row *row, struct cw_error *err)
 {
 	struct stat st;
 	int got = cw_place_stat(a->r->place, row->path, &st, err);
-	int64_t ns;
 
 	if (got != 0)
 		return got < 0 ? -1 : 0;
-	ns = row->e.mtime_ns % 1000000000;
-	if (ns < 0)
-		ns += 1000000000;
 	/* A filesystem may keep less of the time than we asked for. */
 	return S_ISREG(st.st_mode) && (uint64_t)st.st_size == row->e.size &&
-	       st.st_mtim.tv_sec ==
-		   (time_t)((row->e.mtime_ns - ns) / 1000000000);
+	       st.st_mtim.tv_sec == cw_time_split(row->e.mtime_ns).tv_sec;
 }
 
 /* 0 done, 1 it was copied beside, -1. */

@@ -1,6 +1,7 @@
 #include "replica/place.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/text.h"
 
@@ -279,13 +280,9 @@ set_attrs(int fd, const struct cw_entry *e, struct cw_error *err)
 static void
 times_of(const struct cw_entry *e, struct timespec times[2])
 {
-	int64_t ns = e->mtime_ns % 1000000000;
-
 	times[0].tv_sec = 0;
 	times[0].tv_nsec = UTIME_OMIT;
-	times[1].tv_sec =
-	    (time_t)((e->mtime_ns - ns) / 1000000000 - (ns < 0 ? 1 : 0));
-	times[1].tv_nsec = (long)(ns < 0 ? ns + 1000000000 : ns);
+	times[1] = cw_time_split(e->mtime_ns);
 }
 
 /* Owner first: it takes bits off the mode; the time last. */

@@ -1,6 +1,7 @@
 #include "seed/import_bare.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/text.h"
 #include "formats/volume/volume.h"
@@ -162,7 +163,8 @@ to_entry(const struct cw_member *m, struct cw_buf *attrs, struct cw_entry *e,
 	e->gid = m->gid;
 	e->user = m->user == NULL ? "" : m->user;
 	e->group = m->group == NULL ? "" : m->group;
-	e->mtime_ns = m->mtime_s * 1000000000 + m->mtime_ns;
+	e->mtime_ns = cw_time_ns(
+	    (struct timespec){.tv_sec = m->mtime_s, .tv_nsec = m->mtime_ns});
 	e->size = m->size;
 	e->target = m->target;
 	if (m->xattr_count > 0 || m->acl_access != NULL ||

@@ -3,7 +3,7 @@
  */
 #include "seed/import_impl.h"
 
-#include "base/fs.h"
+#include "base/clock.h"
 #include "base/text.h"
 #include "seed/name_set.h"
 

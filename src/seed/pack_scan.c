@@ -1,5 +1,7 @@
 #include "seed/pack_scan.h"
 
+#include "base/clock.h"
+
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -53,7 +55,7 @@ cw_pack_scan(const struct cw_pack_options *o, struct cw_pack_scanned *scanned,
 
 	/* What stamps files: it may be a tick behind. */
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	scanned->began_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+	scanned->began_ns = cw_time_ns(now);
 	cw_progress_start(o->progress, "scanning", 0, 0);
 	if (cw_scan(o->catalog, o->roots, o->root_count, &options, &result,
 		err) < 0) {

@@ -1,6 +1,7 @@
 #include "seed/source.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/text.h"
 #include "store/scan_list.h"

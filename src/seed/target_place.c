@@ -2,6 +2,7 @@
  * Which medium takes a volume: by room, and by how many are in progress.
  */
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/progress.h"
 #include "base/text.h"
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <time.h>
 
 /* How long a wait lasts before it looks whether it should stop. */
 #define WAIT_NS 200000000l
@@ -181,15 +181,9 @@ ask(struct cw_target *t, const struct cw_error *full,
 static void
 wait_a_while(struct cw_target *t)
 {
-	struct timespec until;
+	struct timespec until = cw_time_split(cw_clock_ns() + WAIT_NS);
 
 	/* Not the wall clock: it may be set back meanwhile. */
-	clock_gettime(CLOCK_MONOTONIC, &until);
-	until.tv_nsec += WAIT_NS;
-	if (until.tv_nsec >= 1000000000l) {
-		until.tv_sec++;
-		until.tv_nsec -= 1000000000l;
-	}
 	(void)pthread_cond_clockwait(
 	    &t->moved, &t->lock, CLOCK_MONOTONIC, &until);
 }

@@ -1,6 +1,7 @@
 #include "seed/verify.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/text.h"
 #include "seed/verify_folder.h"
@@ -397,16 +398,6 @@ describe(struct cw_verify_work *v, struct cw_verify_result *r)
 	describe_media(v, r);
 }
 
-static double
-seconds_since(const struct timespec *from)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)(now.tv_sec - from->tv_sec) +
-	       (double)(now.tv_nsec - from->tv_nsec) / 1e9;
-}
-
 static int
 open_work(struct cw_verify_work *v, const char *const *dirs, size_t dir_count,
     struct cw_error *err)
@@ -452,11 +443,10 @@ cw_verify(const char *const *dirs, size_t dir_count,
     struct cw_error *err)
 {
 	struct cw_verify_work v = {.options = options, .result = result};
-	struct timespec from;
+	int64_t from_ns = cw_clock_ns();
 	int ret = -1;
 
 	*result = (struct cw_verify_result){.status = CW_VERIFY_OK};
-	clock_gettime(CLOCK_MONOTONIC, &from);
 	result->from = (int64_t)time(NULL);
 	if (open_work(&v, dirs, dir_count, err) < 0)
 		goto out;
@@ -474,7 +464,7 @@ cw_verify(const char *const *dirs, size_t dir_count,
 	}
 	cw_verify_judge(&v);
 	check_folders(&v);
-	result->seconds = seconds_since(&from);
+	result->seconds = cw_clock_since(from_ns);
 	end_resume(&v);
 	cw_verify_conclude(result, v.set,
 	    &(struct cw_verify_asked){

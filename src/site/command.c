@@ -1,6 +1,7 @@
 #include "site/command.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/text.h"
 #include "site/spawn.h"
@@ -18,7 +19,6 @@
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define NEW_FILE      "." CW_COMMAND_FILE ".new"
@@ -209,15 +209,6 @@ take_errors(struct run *r, char *chunk)
 	r->said_len += (size_t)n;
 }
 
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 static void
 reap(struct run *r)
 {
@@ -235,7 +226,7 @@ reap(struct run *r)
 static int
 follow(struct run *r, unsigned timeout_s, struct cw_error *err)
 {
-	int64_t end = now_ms() + (int64_t)timeout_s * 1000;
+	int64_t end = cw_clock_ms() + (int64_t)timeout_s * 1000;
 	char *chunk = cw_malloc(CHUNK), took[CW_TEXT_MAX];
 	int ret = 0;
 
@@ -245,7 +236,7 @@ follow(struct run *r, unsigned timeout_s, struct cw_error *err)
 		    {.fd = r->errors, .events = POLLIN},
 		    {.fd = r->has_ended ? -1 : r->pidfd, .events = POLLIN},
 		};
-		int64_t left = end - now_ms();
+		int64_t left = end - cw_clock_ms();
 
 		if (cw_stop_check(err) < 0) {
 			ret = -1;
@@ -288,11 +279,11 @@ static void
 stop(struct run *r)
 {
 	struct pollfd fd = {.fd = r->pidfd, .events = POLLIN};
-	int64_t end = now_ms() + KILL_AFTER_MS;
+	int64_t end = cw_clock_ms() + KILL_AFTER_MS;
 	int64_t left;
 
 	(void)kill(-r->pid, SIGTERM);
-	while (!r->has_ended && (left = end - now_ms()) > 0 &&
+	while (!r->has_ended && (left = end - cw_clock_ms()) > 0 &&
 	       (poll(&fd, 1, (int)left) >= 0 || errno == EINTR))
 		if (fd.revents != 0)
 			reap(r);

@@ -4,6 +4,7 @@
  */
 #include "site/cutover_impl.h"
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "site/mark.h"
 
@@ -37,10 +38,7 @@ cutover_say(const struct cw_cutover_options *o, const char *fmt, ...)
 static double
 now(void)
 {
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
+	return (double)cw_clock_ns() / 1e9;
 }
 
 void

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/text.h"
 #include "site/hooks.h"
@@ -17,7 +18,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #define PLACES_MAX     4096u
@@ -483,15 +483,6 @@ name_them(const struct cw_holders *h, const char *root, bool kill,
 		      : "stop them, or set holders = kill in [hooks]");
 }
 
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Never init, nor ourselves: they could only be named by mistake. */
 static void
 signal_them(const struct cw_holders *h, int sig)
@@ -506,7 +497,7 @@ cw_holders_wait(const char *const *roots, size_t root_count, unsigned limit_ms,
     bool kill, struct cw_holders *out, struct cw_error *err)
 {
 	struct cw_holders *h = cw_malloc(sizeof(*h));
-	int64_t from = now_ms(), term_at = from + limit_ms / 2;
+	int64_t from = cw_clock_ms(), term_at = from + limit_ms / 2;
 	int64_t end_at = from + limit_ms;
 	int ret;
 
@@ -516,7 +507,7 @@ cw_holders_wait(const char *const *roots, size_t root_count, unsigned limit_ms,
 		ret = cw_holders_find(roots, root_count, h, err);
 		if (ret < 0 || h->count == 0)
 			break;
-		now = now_ms();
+		now = cw_clock_ms();
 		if (now >= end_at) {
 			ret = name_them(h, roots[0], kill, err);
 			break;

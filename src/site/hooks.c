@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/progress.h"
 #include "base/text.h"
@@ -210,15 +211,6 @@ take_output(struct run *run)
 	return true;
 }
 
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /*
  * Until the hook itself has ended.  Its output may be held open by a service
  * that it started, so the end of that says nothing.
@@ -226,7 +218,7 @@ now_ms(void)
 static void
 watch(struct run *run, unsigned timeout_ms)
 {
-	int64_t end = now_ms() + timeout_ms;
+	int64_t end = cw_clock_ms() + timeout_ms;
 	bool is_asked = false;
 
 	for (;;) {
@@ -234,7 +226,7 @@ watch(struct run *run, unsigned timeout_ms)
 		    {.fd = run->pidfd, .events = POLLIN},
 		    {.fd = run->output, .events = POLLIN},
 		};
-		int64_t left = end - now_ms();
+		int64_t left = end - cw_clock_ms();
 
 		if (run->is_awaited && cw_stop_requested())
 			run->was_stopped = true;
@@ -243,7 +235,7 @@ watch(struct run *run, unsigned timeout_ms)
 		if (left <= 0 && !is_asked) {
 			run->timed_out = is_asked = true;
 			(void)kill(-run->pid, SIGTERM);
-			end = now_ms() + KILL_AFTER_MS;
+			end = cw_clock_ms() + KILL_AFTER_MS;
 			continue;
 		}
 		if (left <= 0) {

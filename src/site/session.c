@@ -3,6 +3,7 @@
  */
 #include "site/session_impl.h"
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/progress.h"
 #include "base/text.h"
@@ -21,15 +22,6 @@
 #define HEARD_MS     10000
 #define ROLE_LOOK_MS 500
 #define BEHIND_MS    1000
-
-int64_t
-session_now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 int64_t
 session_clock_ms(void)
@@ -63,7 +55,7 @@ session_send(struct cw_session *s, enum cw_frame_type type,
 	int ret = -1;
 
 	(void)pthread_mutex_lock(&s->sending);
-	s->sent_ms = session_now_ms();
+	s->sent_ms = cw_clock_ms();
 	if (cw_wire_encode(s->writer, type, m, 3, &frame, err) == 0 &&
 	    cw_link_send_frame(s->link, &frame, err) == 0)
 		ret = cw_link_flush(s->link, err);
@@ -507,7 +499,7 @@ note_behind(struct cw_session *s, int64_t now)
 static int
 keep_alive(struct cw_session *s, struct cw_error *err)
 {
-	int64_t now = session_now_ms();
+	int64_t now = cw_clock_ms();
 	struct cw_link_stats stats;
 
 	cw_link_stats(s->link, &stats);
@@ -562,7 +554,7 @@ take_lines(struct cw_session *s, struct cw_error *err)
 static bool
 has_moved(struct cw_session *s)
 {
-	int64_t now = session_now_ms();
+	int64_t now = cw_clock_ms();
 
 	if (now - s->looked_ms < ROLE_LOOK_MS)
 		return false;
@@ -578,7 +570,7 @@ cw_session_serve(struct cw_session *s,
     bool (*until)(void *arg, struct cw_session *s), void *arg, int64_t limit_ms,
     struct cw_error *err)
 {
-	int64_t begun = session_now_ms();
+	int64_t begun = cw_clock_ms();
 	bool did = true;
 
 	for (;;) {
@@ -595,7 +587,7 @@ cw_session_serve(struct cw_session *s,
 		if (s->has_stop)
 			return cw_error_set(
 			    err, CW_ERR_INTERRUPTED, "asked to stop");
-		if (limit_ms > 0 && session_now_ms() - begun > limit_ms)
+		if (limit_ms > 0 && cw_clock_ms() - begun > limit_ms)
 			return cw_error_set(err, CW_ERR_UNREACHABLE,
 			    "site %s did not answer within %lld s",
 			    s->peer->name, (long long)(limit_ms / 1000));

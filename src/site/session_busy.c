@@ -4,6 +4,7 @@
  */
 #include "site/session_impl.h"
 
+#include "base/clock.h"
 #include "base/fs.h"
 
 #include <poll.h>
@@ -52,7 +53,7 @@ end(struct cw_session *s)
 		s->has_pinger = false;
 	}
 	/* What came meanwhile lies unread. */
-	s->listened_ms = session_now_ms();
+	s->listened_ms = cw_clock_ms();
 }
 
 void

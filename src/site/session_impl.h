@@ -93,8 +93,8 @@ int session_send(struct cw_session *s, enum cw_frame_type type,
     const ProtobufCMessage *m, struct cw_error *err);
 void session_event(struct cw_session *s, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-int64_t session_now_ms(void);	/* CLOCK_MONOTONIC */
-int64_t session_clock_ms(void); /* the wall's */
+/* Of the wall; what only has to pass is measured by cw_clock_ms. */
+int64_t session_clock_ms(void);
 
 /*
  * The source has something new, unless a visit brings it to the peer just now:

@@ -4,6 +4,7 @@
  */
 #include "site/session_impl.h"
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "site/hooks.h"
 #include "site/mark.h"
@@ -23,8 +24,7 @@ session_look_at_role(struct slot *slot, bool remember)
 
 	if (fstatat(slot->dirfd, CW_ROLE_FILE, &st, 0) == 0) {
 		ino = st.st_ino;
-		ctime_ns = (int64_t)st.st_ctim.tv_sec * 1000000000 +
-			   st.st_ctim.tv_nsec;
+		ctime_ns = cw_time_ns(st.st_ctim);
 	}
 	if (remember) {
 		slot->role_ino = ino;

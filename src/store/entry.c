@@ -1,6 +1,7 @@
 #include "store/entry.h"
 
 #include "base/bytes.h"
+#include "base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -182,13 +183,8 @@ void
 cw_entry_member(const struct cw_entry *e, const char *path,
     const struct cw_attrs *attrs, struct cw_member *out)
 {
-	int64_t seconds = e->mtime_ns / 1000000000;
-	int64_t rest = e->mtime_ns % 1000000000;
+	struct timespec mtime = cw_time_split(e->mtime_ns);
 
-	if (rest < 0) {
-		rest += 1000000000;
-		seconds--;
-	}
 	*out = (struct cw_member){
 	    .path = path,
 	    .kind = e->kind,
@@ -197,8 +193,8 @@ cw_entry_member(const struct cw_entry *e, const char *path,
 	    .gid = e->gid,
 	    .user = e->user,
 	    .group = e->group,
-	    .mtime_s = seconds,
-	    .mtime_ns = (uint32_t)rest,
+	    .mtime_s = mtime.tv_sec,
+	    .mtime_ns = (uint32_t)mtime.tv_nsec,
 	    .size = e->kind == CW_KIND_FILE ? e->size : 0,
 	    .target = e->kind == CW_KIND_SYMLINK ? e->target : NULL,
 	};

@@ -4,6 +4,7 @@
  */
 #include "store/scan.h"
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "store/scan_impl.h"
 
@@ -166,10 +167,8 @@ put_root(struct scan *s, struct scan_root *r, struct cw_error *err)
 	e.gid = st.st_gid;
 	e.user = scan_owner_name(s, 'u', e.uid);
 	e.group = scan_owner_name(s, 'g', e.gid);
-	e.mtime_ns =
-	    list_time_ns(st.st_mtim.tv_sec, (uint32_t)st.st_mtim.tv_nsec);
-	e.ctime_ns =
-	    list_time_ns(st.st_ctim.tv_sec, (uint32_t)st.st_ctim.tv_nsec);
+	e.mtime_ns = cw_time_ns(st.st_mtim);
+	e.ctime_ns = cw_time_ns(st.st_ctim);
 	e.ino = st.st_ino;
 	e.attrs = attrs.len > 0 ? attrs.data : NULL;
 	e.attrs_len = attrs.len;

@@ -2,6 +2,7 @@
  * Reading what has no digest yet.  Pages of entries are read by threads and
  * then noted in one transaction, so an interruption loses a page.
  */
+#include "base/clock.h"
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "base/rotating.h"
@@ -52,10 +53,8 @@ still_is(int fd, const struct cw_entry *e)
 
 	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
 	       (uint64_t)st.st_size == e->size && st.st_ino == e->ino &&
-	       list_time_ns(st.st_mtim.tv_sec, (uint32_t)st.st_mtim.tv_nsec) ==
-		   e->mtime_ns &&
-	       list_time_ns(st.st_ctim.tv_sec, (uint32_t)st.st_ctim.tv_nsec) ==
-		   e->ctime_ns;
+	       cw_time_ns(st.st_mtim) == e->mtime_ns &&
+	       cw_time_ns(st.st_ctim) == e->ctime_ns;
 }
 
 static enum outcome

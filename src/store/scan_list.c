@@ -1,5 +1,6 @@
 #include "store/scan_list.h"
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/progress.h"
 #include "base/text.h"
@@ -45,20 +46,13 @@ struct lister {
 	unsigned thread_count;
 };
 
-int64_t
-list_time_ns(int64_t seconds, uint32_t ns)
-{
-	return cw_time_ns(
-	    (struct timespec){.tv_sec = seconds, .tv_nsec = (long)ns});
-}
-
 static int64_t
 now_ns(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_REALTIME, &t);
-	return list_time_ns(t.tv_sec, (uint32_t)t.tv_nsec);
+	return cw_time_ns(t);
 }
 
 /* ---- one directory ---- */
@@ -153,16 +147,20 @@ link_group(const struct statx *st)
 	return group == 0 ? 1 : (int64_t)group;
 }
 
+static int64_t
+time_of(const struct statx_timestamp *t)
+{
+	return cw_time_ns((struct timespec){t->tv_sec, t->tv_nsec});
+}
+
 static void
 fill_item(struct list_item *item, const struct statx *st)
 {
 	item->mode = st->stx_mode & 07777u;
 	item->uid = st->stx_uid;
 	item->gid = st->stx_gid;
-	item->mtime_ns =
-	    list_time_ns(st->stx_mtime.tv_sec, st->stx_mtime.tv_nsec);
-	item->ctime_ns =
-	    list_time_ns(st->stx_ctime.tv_sec, st->stx_ctime.tv_nsec);
+	item->mtime_ns = time_of(&st->stx_mtime);
+	item->ctime_ns = time_of(&st->stx_ctime);
 	item->ino = st->stx_ino;
 	item->size = 0;
 	item->linkgroup = 0;
@@ -405,10 +403,8 @@ stat_dir(struct listing *s, int64_t *mtime_ns, int64_t *ctime_ns,
 
 	if (fstat(s->job->fd, &st) < 0)
 		return fail_at(s, "look at", err);
-	*mtime_ns =
-	    list_time_ns(st.st_mtim.tv_sec, (uint32_t)st.st_mtim.tv_nsec);
-	*ctime_ns =
-	    list_time_ns(st.st_ctim.tv_sec, (uint32_t)st.st_ctim.tv_nsec);
+	*mtime_ns = cw_time_ns(st.st_mtim);
+	*ctime_ns = cw_time_ns(st.st_ctim);
 	return 0;
 }
 
@@ -448,10 +444,8 @@ is_unchanged(struct listing *s)
 				  AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
 		return false;
 	b->looked_ns = now_ns();
-	b->mtime_ns =
-	    list_time_ns(st.st_mtim.tv_sec, (uint32_t)st.st_mtim.tv_nsec);
-	b->ctime_ns =
-	    list_time_ns(st.st_ctim.tv_sec, (uint32_t)st.st_ctim.tv_nsec);
+	b->mtime_ns = cw_time_ns(st.st_mtim);
+	b->ctime_ns = cw_time_ns(st.st_ctim);
 	b->stable = b->looked_ns - b->mtime_ns > SETTLE_NS;
 	return S_ISDIR(st.st_mode) && b->mtime_ns == job->seen_mtime_ns &&
 	       b->ctime_ns == job->seen_ctime_ns && (b->stable || !job->settle);

@@ -103,7 +103,4 @@ struct list_batch *lister_take(struct lister *l);
 void lister_return(struct lister *l, struct list_batch *b);
 size_t lister_in_flight(const struct lister *l);
 
-/* A time as the catalog has it; beyond its 292 years the nearest. */
-int64_t list_time_ns(int64_t seconds, uint32_t ns);
-
 #endif

@@ -2,6 +2,7 @@
 
 #include "base/bytes.h"
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/progress.h"
 #include "base/text.h"
@@ -21,15 +22,6 @@
 #define DIAL_MS 20000
 #define STOP_MS 500
 #define BACKLOG 16
-
-static int64_t
-now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* ---- addresses ---- */
 
@@ -187,7 +179,7 @@ wait_lookup(struct lookup *k, int64_t deadline, struct cw_error *err)
 	const struct gaicb *list[1] = {&k->cb};
 
 	for (;;) {
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - cw_clock_ms();
 		struct timespec some;
 		int code = gai_error(&k->cb);
 
@@ -262,7 +254,7 @@ wait_connected(int fd, int64_t deadline, struct cw_error *err)
 	int why = 0;
 
 	for (;;) {
-		int64_t left = deadline - now_ms();
+		int64_t left = deadline - cw_clock_ms();
 		int n;
 
 		if (cw_stop_check(err) < 0)
@@ -339,7 +331,7 @@ dial_tcp(const struct cw_address *a, const char *address, int64_t deadline,
 	/* A dead address takes its share of the time, not all of it. */
 	for (struct addrinfo *ai = list; ai != NULL && ret == 1;
 	     ai = ai->ai_next, left--) {
-		int64_t now = now_ms();
+		int64_t now = cw_clock_ms();
 
 		ret = connect_one(ai, now + (deadline - now) / left, &fd, err);
 		why = errno;
@@ -380,7 +372,7 @@ cw_dial(const char *address, const struct cw_dial_options *options,
 		return -1;
 	if (a.is_ssh)
 		return cw_dial_ssh(&a, address, limit, options, out, err);
-	return dial_tcp(&a, address, now_ms() + limit, out, err);
+	return dial_tcp(&a, address, cw_clock_ms() + limit, out, err);
 }
 
 /* ---- listening ---- */

@@ -6,13 +6,13 @@
  */
 #include "sync/follower_impl.h"
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "seed/import.h"
 #include "store/contents.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Comparisons in a row that do not help, before we give up. */
 #define COMPARES_MAX 3u
@@ -23,15 +23,6 @@
 #define COMMIT_BYTES (32u << 20)
 /* On a slow line that would be long, and a crash forgets rows till then. */
 #define COMMIT_MS 10000
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
 
 int
 cw_follower_new(const struct cw_follower_options *options,
@@ -225,7 +216,7 @@ follower_ask(struct cw_follower *f, bool all, struct cw_error *err)
 	m.serial = ++f->serial;
 	m.since = since;
 	f->must_ask = false;
-	f->taken_ms = now_ms();
+	f->taken_ms = cw_clock_ms();
 	f->asked_generation = f->state.generation;
 	m.epoch = f->o.epoch;
 	m.all = all;
@@ -268,7 +259,7 @@ follower_commit(struct cw_follower *f, struct cw_error *err)
 	 * syncs before it begins.
 	 */
 	f->uncommitted = 0;
-	f->committed_ms = now_ms();
+	f->committed_ms = cw_clock_ms();
 	return cw_incoming_commit(f->replica.incoming,
 	    f->has_position ? &f->position
 			    : &cw_incoming_info(f->replica.incoming)->position,
@@ -432,7 +423,7 @@ follower_advance(struct cw_follower *f, struct cw_error *err)
 		return -1;
 	if ((f->uncommitted >= COMMIT_BYTES ||
 		(f->uncommitted > 0 &&
-		    now_ms() - f->committed_ms >= COMMIT_MS)) &&
+		    cw_clock_ms() - f->committed_ms >= COMMIT_MS)) &&
 	    follower_commit(f, err) < 0)
 		return -1;
 	if (!f->has_end || f->unresolved > 0 || f->want_count > 0 ||
@@ -487,7 +478,7 @@ plan_end(struct cw_follower *f, const Cw__PlanEnd *m, struct cw_error *err)
 int
 cw_follower_rest(struct cw_follower *f, struct cw_error *err)
 {
-	if (!f->is_open || now_ms() - f->taken_ms < IDLE_MS)
+	if (!f->is_open || cw_clock_ms() - f->taken_ms < IDLE_MS)
 		return 0;
 	if ((!f->in_compare || f->was_compared) && follower_commit(f, err) < 0)
 		return -1;
@@ -542,7 +533,7 @@ cw_follower_take(struct cw_follower *f, struct cw_wire_reader *reader,
 	int ret = take(f, reader, msg, err);
 
 	/* An apply may have taken its time. */
-	f->taken_ms = now_ms();
+	f->taken_ms = cw_clock_ms();
 	return ret;
 }
 

@@ -1,8 +1,9 @@
 #include "sync/link_impl.h"
 
+#include "base/clock.h"
+
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Given to the system in pieces of this size while much is sent. */
 #define WRITE_SIZE (128u << 10)
@@ -254,15 +255,6 @@ push(struct cw_link *l, struct cw_error *err)
 	return 0;
 }
 
-static uint64_t
-now_ns(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static int
 stalled(const struct cw_link *l, struct cw_error *err)
 {
@@ -281,7 +273,7 @@ stalled(const struct cw_link *l, struct cw_error *err)
 static int
 wait_out(struct cw_link *l, size_t most, struct cw_error *err)
 {
-	int64_t progress = cw_link_now_ms();
+	int64_t progress = cw_clock_ms();
 
 	while (l->out.len - l->out_at > most) {
 		unsigned what = WAIT_OUT | WAIT_STOP;
@@ -301,8 +293,8 @@ wait_out(struct cw_link *l, size_t most, struct cw_error *err)
 		if (sent < 0)
 			return -1;
 		if (sent > 0)
-			progress = cw_link_now_ms();
-		else if (cw_link_now_ms() - progress >= l->stall_ms)
+			progress = cw_clock_ms();
+		else if (cw_clock_ms() - progress >= l->stall_ms)
 			return stalled(l, err);
 	}
 	return 0;
@@ -311,10 +303,10 @@ wait_out(struct cw_link *l, size_t most, struct cw_error *err)
 static int
 wait_less(struct cw_link *l, struct cw_error *err)
 {
-	uint64_t start = now_ns();
+	uint64_t start = (uint64_t)cw_clock_ns();
 	int ret = wait_out(l, CW_LINK_OUT_MAX / 2, err);
 
-	l->stats.blocked_ns += now_ns() - start;
+	l->stats.blocked_ns += (uint64_t)cw_clock_ns() - start;
 	return ret;
 }
 
@@ -461,7 +453,7 @@ int
 cw_link_wait(
     struct cw_link *l, int other_fd, int timeout_ms, struct cw_error *err)
 {
-	int64_t deadline = cw_link_now_ms() + timeout_ms;
+	int64_t deadline = cw_clock_ms() + timeout_ms;
 	unsigned other = other_fd >= 0 ? WAIT_OTHER : 0;
 
 	for (bool is_late = false;;) {
@@ -486,7 +478,7 @@ cw_link_wait(
 		/* Bytes that make no frame do not win more time. */
 		if (got == 0 || is_late)
 			return 0;
-		is_late = cw_link_now_ms() >= deadline;
+		is_late = cw_clock_ms() >= deadline;
 	}
 }
 
@@ -518,7 +510,7 @@ cw_link_recv(struct cw_link *l, int timeout_ms, struct cw_frame *out,
 int
 cw_link_close(struct cw_link *l, int timeout_ms, struct cw_error *err)
 {
-	int64_t deadline = cw_link_now_ms() + timeout_ms;
+	int64_t deadline = cw_clock_ms() + timeout_ms;
 
 	if (push(l, err) < 0)
 		return -1;

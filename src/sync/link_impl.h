@@ -62,8 +62,6 @@ struct cw_link {
 
 /* ---- link_io.c ---- */
 
-int64_t cw_link_now_ms(void);
-
 /* Remembers how the descriptors were, and sets them up. */
 int cw_link_prepare(struct cw_link *l, struct cw_error *err);
 void cw_link_restore(struct cw_link *l);

@@ -1,5 +1,6 @@
 #include "sync/link_impl.h"
 
+#include "base/clock.h"
 #include "base/progress.h"
 
 #include <errno.h>
@@ -29,15 +30,6 @@
 #define KEEP_IDLE_S  30
 #define KEEP_EVERY_S 10
 #define KEEP_COUNT   4
-
-int64_t
-cw_link_now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 static int
 unblock(int fd, int *old, struct cw_error *err)
@@ -161,7 +153,7 @@ cw_link_fill(struct cw_link *l, struct cw_error *err)
 	l->in_len = (size_t)n;
 	l->is_eof = n == 0;
 	l->stats.bytes_received += (uint64_t)n;
-	l->stats.heard_ms = cw_link_now_ms();
+	l->stats.heard_ms = cw_clock_ms();
 	return 1;
 }
 
@@ -247,7 +239,7 @@ cw_link_poll(struct cw_link *l, unsigned what, int other_fd,
 		    {(what & WAIT_OUT) != 0 ? l->fd_out : -1, POLLOUT, 0},
 		    {(what & WAIT_OTHER) != 0 ? other_fd : -1, POLLIN, 0},
 		};
-		int64_t left = deadline_ms - cw_link_now_ms();
+		int64_t left = deadline_ms - cw_clock_ms();
 		int n;
 
 		if (left < 0)

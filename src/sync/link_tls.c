@@ -1,6 +1,7 @@
 #include "sync/link_impl.h"
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/crypto.h"
 
 #include <assert.h>
@@ -227,7 +228,7 @@ handshake_error(struct cw_link *l, int code, struct cw_error *err)
 static void
 break_off(struct cw_link *l, int code)
 {
-	int64_t deadline = cw_link_now_ms() + REFUSED_MS;
+	int64_t deadline = cw_clock_ms() + REFUSED_MS;
 
 	if (l->refused)
 		(void)gnutls_alert_send(
@@ -247,7 +248,7 @@ break_off(struct cw_link *l, int code)
 static int
 handshake(struct cw_link *l, int timeout_ms, struct cw_error *err)
 {
-	int64_t deadline = cw_link_now_ms() + timeout_ms;
+	int64_t deadline = cw_clock_ms() + timeout_ms;
 
 	for (;;) {
 		int code = gnutls_handshake(l->tls);
@@ -275,7 +276,7 @@ handshake(struct cw_link *l, int timeout_ms, struct cw_error *err)
 		if (got < 0)
 			return -1;
 		/* Also one who keeps us busy has no more time than that. */
-		if (got == 0 || cw_link_now_ms() >= deadline)
+		if (got == 0 || cw_clock_ms() >= deadline)
 			return cw_error_set(err, CW_ERR_UNREACHABLE,
 			    "no TLS with the peer within %d s",
 			    (timeout_ms + 999) / 1000);

@@ -1,6 +1,6 @@
 #include "sync/pace.h"
 
-#include <time.h>
+#include "base/clock.h"
 
 #define LOOK_EVERY (16u << 20) /* bytes */
 /*
@@ -15,19 +15,11 @@
  */
 #define FAST_LINE (32u << 20)
 
-static int64_t
-now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
-}
-
 void
 cw_pace_init(struct cw_pace *p)
 {
-	*p = (struct cw_pace){.level = CW_PACE_LEVEL, .since_ns = now_ns()};
+	*p =
+	    (struct cw_pace){.level = CW_PACE_LEVEL, .since_ns = cw_clock_ns()};
 }
 
 void
@@ -42,7 +34,7 @@ cw_pace_sent(struct cw_pace *p, const struct cw_link *l, uint64_t bytes)
 	if (p->bytes < LOOK_EVERY)
 		return;
 	cw_link_stats(l, &stats);
-	now = now_ns();
+	now = cw_clock_ns();
 	took = now - p->since_ns;
 	blocked = stats.blocked_ns - p->blocked_ns;
 	peer = stats.peer_ns - p->peer_ns;

@@ -7,6 +7,7 @@
  */
 #include "sync/source_impl.h"
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "base/progress.h"
 #include "formats/chunk/chunk.h"

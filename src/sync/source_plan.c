@@ -3,13 +3,13 @@
  */
 #include "sync/source_impl.h"
 
+#include "base/clock.h"
 #include "base/fs.h"
 #include "formats/mail/mail.h"
 #include "store/contents.h"
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define CLASS_MESSAGE 1u
 /*
@@ -193,15 +193,6 @@ send_end(struct cw_sync_source *s, struct cw_error *err)
 	return 0;
 }
 
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 /*
  * Entries are committed before their contents are read, and a row that was
  * left out for want of a digest never comes again: wait for the scan.
@@ -212,7 +203,7 @@ must_wait(struct cw_sync_source *s)
 	const struct cw_catalog_info *info = cw_catalog_info(s->catalog);
 
 	s->is_waiting = info->pending > 0 && info->generation != s->settled;
-	s->waiting_ms = now_ms();
+	s->waiting_ms = cw_clock_ms();
 	return s->is_waiting;
 }
 
@@ -225,7 +216,7 @@ source_plan(struct cw_sync_source *s, struct cw_error *err)
 	int got = 0, ret = -1;
 
 	if (s->is_done || s->is_comparing ||
-	    (s->is_waiting && now_ms() - s->waiting_ms < WAIT_LOOK_MS))
+	    (s->is_waiting && cw_clock_ms() - s->waiting_ms < WAIT_LOOK_MS))
 		return 0;
 	if (cw_changes_open(s->catalog, s->since, &s->at, &changes, err) < 0)
 		return -1;
