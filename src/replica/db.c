@@ -1,6 +1,7 @@
 #include "replica/db.h"
 
-#include <errno.h>
+#include "store/sqlite_fail.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,33 +9,7 @@
 int
 db_fail(struct db *d, const char *doing, struct cw_error *err)
 {
-	enum cw_code code = CW_ERR_IO;
-	int number = 0;
-
-	switch (sqlite3_errcode(d->db) & 0xff) {
-	case SQLITE_IOERR:
-	case SQLITE_CANTOPEN:
-		number = sqlite3_system_errno(d->db);
-		if (number == ENOSPC || number == EDQUOT)
-			code = CW_ERR_NOSPACE;
-		break;
-	case SQLITE_FULL:
-		code = CW_ERR_NOSPACE;
-		break;
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-		code = CW_ERR_DAMAGED;
-		break;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		code = CW_ERR_BUSY;
-		break;
-	default:
-		break;
-	}
-	return cw_error_set(err, code, "cannot %s in %s: %s%s%s", doing,
-	    d->path, sqlite3_errmsg(d->db), number != 0 ? ": " : "",
-	    number != 0 ? strerrordesc_np(number) : "");
+	return cw_sqlite_fail(d->db, doing, d->path, err);
 }
 
 int
@@ -263,9 +238,8 @@ db_bind_entry(sqlite3_stmt *st, int at, const struct cw_entry *e)
 	sqlite3_bind_int64(st, at, (int64_t)e->generation);
 }
 
-/* Copies a column behind the arena, a NUL behind it; returns where. */
-static size_t
-keep(sqlite3_stmt *st, int col, size_t *len, struct cw_buf *arena)
+size_t
+db_read_bytes(sqlite3_stmt *st, int col, size_t *len, struct cw_buf *arena)
 {
 	const void *data = sqlite3_column_blob(st, col);
 	size_t at = arena->len;
@@ -293,8 +267,8 @@ db_read_entry(sqlite3_stmt *st, int col, struct cw_entry *e,
 	e->mode = (uint32_t)sqlite3_column_int64(st, col++);
 	e->uid = (uint32_t)sqlite3_column_int64(st, col++);
 	e->gid = (uint32_t)sqlite3_column_int64(st, col++);
-	at->user = keep(st, col++, &len, arena);
-	at->group = keep(st, col++, &len, arena);
+	at->user = db_read_bytes(st, col++, &len, arena);
+	at->group = db_read_bytes(st, col++, &len, arena);
 	e->mtime_ns = sqlite3_column_int64(st, col++);
 	e->size = (uint64_t)sqlite3_column_int64(st, col++);
 	e->linkgroup = sqlite3_column_int64(st, col++);
@@ -304,10 +278,10 @@ db_read_entry(sqlite3_stmt *st, int col, struct cw_entry *e,
 	}
 	col++;
 	if (sqlite3_column_type(st, col) != SQLITE_NULL)
-		at->target = keep(st, col, &e->target_len, arena);
+		at->target = db_read_bytes(st, col, &e->target_len, arena);
 	col++;
 	if (sqlite3_column_type(st, col) != SQLITE_NULL)
-		at->attrs = keep(st, col, &e->attrs_len, arena);
+		at->attrs = db_read_bytes(st, col, &e->attrs_len, arena);
 	col++;
 	e->sparse = sqlite3_column_int(st, col++) != 0;
 	e->generation = (uint64_t)sqlite3_column_int64(st, col);

@@ -48,6 +48,10 @@ void db_rollback(struct db *d);
 void db_bind_bytes(sqlite3_stmt *st, int at, const void *data, size_t len);
 void db_bind_optional(sqlite3_stmt *st, int at, int64_t value);
 
+/* Copies a column behind the arena, a NUL behind it; returns where it lies. */
+size_t db_read_bytes(
+    sqlite3_stmt *st, int col, size_t *len, struct cw_buf *arena);
+
 /*
  * The columns of an entry, in this order.  kind is NULL for none.  An entry
  * that is read has its pointers in arena (appended to; so they are given as

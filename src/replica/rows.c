@@ -18,19 +18,6 @@ struct row_places {
 	struct db_place entry;
 };
 
-static size_t
-keep(struct cw_buf *arena, sqlite3_stmt *st, int col, size_t *len)
-{
-	const void *data = sqlite3_column_blob(st, col);
-	size_t at = arena->len;
-
-	*len = (size_t)sqlite3_column_bytes(st, col);
-	if (*len > 0)
-		cw_buf_append(arena, data, *len);
-	cw_buf_append(arena, "", 1);
-	return at;
-}
-
 static void
 append(struct row_page *p, sqlite3_stmt *st)
 {
@@ -48,12 +35,12 @@ append(struct row_page *p, sqlite3_stmt *st)
 	at = &p->places[p->count++];
 	*row = (struct row){.id = sqlite3_column_int64(st, 0)};
 	*at = (struct row_places){0};
-	at->path = keep(&p->arena, st, 1, &row->path_len);
+	at->path = db_read_bytes(st, 1, &row->path_len, &p->arena);
 	row->wipe = sqlite3_column_int(st, 2) != 0;
 	row->plan = (enum plan)sqlite3_column_int(st, 3);
 	row->slot = (uint64_t)sqlite3_column_int64(st, 4);
 	at->has_link = sqlite3_column_type(st, 5) != SQLITE_NULL;
-	at->link_to = keep(&p->arena, st, 5, &len);
+	at->link_to = db_read_bytes(st, 5, &len, &p->arena);
 	row->has_put = sqlite3_column_type(st, 6) != SQLITE_NULL;
 	db_read_entry(st, 6, &row->e, &at->entry, &p->arena);
 }

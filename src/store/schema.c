@@ -3,6 +3,7 @@
  * up step by step when it is opened for writing; a newer one is refused.
  */
 #include "store/catalog_impl.h"
+#include "store/sqlite_fail.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -67,30 +68,13 @@ static const char *const migrations[CATALOG_VERSION] = {
 #define CONTENT_INDEX                                                          \
 	"CREATE INDEX entry_digest ON entry(digest) WHERE digest IS NOT NULL"
 
-static enum cw_code
-code_of(sqlite3 *db)
-{
-	switch (sqlite3_errcode(db) & 0xff) {
-	case SQLITE_NOTADB:
-	case SQLITE_CORRUPT:
-		return CW_ERR_DAMAGED;
-	case SQLITE_FULL:
-		return CW_ERR_NOSPACE;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		return CW_ERR_BUSY;
-	default:
-		return CW_ERR_IO;
-	}
-}
-
 static int
 exec(sqlite3 *db, const char *sql, struct cw_error *err)
 {
 	if (sqlite3_exec(db, sql, NULL, NULL, NULL) == SQLITE_OK)
 		return 0;
-	return cw_error_set(err, code_of(db), "cannot prepare the catalog: %s",
-	    sqlite3_errmsg(db));
+	return cw_error_set(err, cw_sqlite_code(db),
+	    "cannot prepare the catalog: %s", sqlite3_errmsg(db));
 }
 
 static int
@@ -104,7 +88,7 @@ pragma_number(sqlite3 *db, const char *sql, int64_t *out, struct cw_error *err)
 		*out = sqlite3_column_int64(st, 0);
 		ret = 0;
 	} else {
-		cw_error_set(err, code_of(db), "%s", sqlite3_errmsg(db));
+		cw_error_set(err, cw_sqlite_code(db), "%s", sqlite3_errmsg(db));
 	}
 	sqlite3_finalize(st);
 	return ret;

@@ -1,10 +1,11 @@
 /*
- * The SQL that is kept prepared, and what SQLite's answers mean.
+ * The SQL that is kept prepared, and how it is run.
  */
 #include "store/catalog_impl.h"
 
-#include <errno.h>
-#include <string.h>
+#include "store/sqlite_fail.h"
+
+#include <stdlib.h>
 
 static const char *const statements[ST_COUNT] = {
     [ST_LOOKUP] =
@@ -87,36 +88,10 @@ static const char *const statements[ST_COUNT] = {
 int
 catalog_fail(struct cw_catalog *c, const char *doing, struct cw_error *err)
 {
-	enum cw_code code = CW_ERR_IO;
-	int number = 0;
+	char *what = cw_asprintf("catalog %s", c->path);
 
-	switch (sqlite3_errcode(c->db) & 0xff) {
-	case SQLITE_IOERR:
-	case SQLITE_CANTOPEN:
-		number = sqlite3_system_errno(c->db);
-		if (number == ENOSPC || number == EDQUOT)
-			code = CW_ERR_NOSPACE;
-		break;
-	case SQLITE_FULL:
-		code = CW_ERR_NOSPACE;
-		break;
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-		code = CW_ERR_DAMAGED;
-		break;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-		code = CW_ERR_BUSY;
-		break;
-	case SQLITE_INTERRUPT:
-		code = CW_ERR_INTERRUPTED;
-		break;
-	default:
-		break;
-	}
-	cw_error_set(err, code, "cannot %s in catalog %s: %s%s%s", doing,
-	    c->path, sqlite3_errmsg(c->db), number != 0 ? ": " : "",
-	    number != 0 ? strerrordesc_np(number) : "");
+	(void)cw_sqlite_fail(c->db, doing, what, err);
+	free(what);
 	return -1;
 }
 
