@@ -3,7 +3,7 @@
  * in order, with memory for one directory only; sums and counts are computed
  * anew, so that what the catalog says of itself is true when this succeeds.
  */
-#include "store/catalog_impl.h"
+#include "store/recount.h"
 
 #include "base/progress.h"
 
@@ -13,60 +13,28 @@
 #include <string.h>
 #include <unistd.h>
 
-struct audit {
-	struct cw_catalog *c;
-	struct cw_catalog_info seen; /* counts only */
-	uint8_t sum[CW_STATE_SIZE];
-	uint8_t dir_sum[CW_STATE_SIZE];
-	int64_t dir; /* whose entries come, or -1 */
-	const char *path;
-	size_t path_len;
-};
-
 static int
-damaged(struct audit *a, const char *what, struct cw_error *err)
+damaged(struct recount *r, const char *what, struct cw_error *err)
 {
 	return cw_error_set(
-	    err, CW_ERR_DAMAGED, "catalog %s: %s", a->c->path, what);
-}
-
-/* The sum of the directory whose entries end here. */
-static int
-finish_dir(struct audit *a, struct cw_error *err)
-{
-	uint8_t stored[CW_STATE_SIZE];
-
-	if (a->dir < 0)
-		return 0;
-	if (cw_state_dir_digest(a->c, a->dir, stored, err) < 0)
-		return -1;
-	if (memcmp(stored, a->dir_sum, CW_STATE_SIZE) != 0)
-		return damaged(a, "the digest of a directory is wrong", err);
-	cw_state_add(a->sum, a->dir_sum);
-	return 0;
+	    err, CW_ERR_DAMAGED, "catalog %s: %s", r->c->path, what);
 }
 
 static int
-check_entry(struct audit *a, const struct cw_entry *e, struct cw_error *err)
+differs(struct recount *r, struct cw_error *err)
 {
-	uint8_t mac[CW_STATE_SIZE];
+	return damaged(r, "the digest of a directory is wrong", err);
+}
 
-	if (e->dir != a->dir) {
-		if (finish_dir(a, err) < 0)
-			return -1;
-		/* Also proves that it hangs below the roots, acyclic. */
-		if (cw_catalog_dir_path(
-			a->c, e->dir, &a->path, &a->path_len, err) < 0)
-			return -1;
-		a->dir = e->dir;
-		memset(a->dir_sum, 0, sizeof(a->dir_sum));
-	}
-	if (a->path_len + 1 + e->name_len > CW_PATH_MAX)
-		return damaged(a, "a path is too long", err);
+static int
+check_entry(struct recount *r, const struct cw_entry *e, struct cw_error *err)
+{
+	if (r->path_len + 1 + e->name_len > CW_PATH_MAX)
+		return damaged(r, "a path is too long", err);
 	if (e->dir == 0 && e->kind != CW_KIND_DIR)
-		return damaged(a, "a root is no directory", err);
-	if (e->generation > a->c->info.generation)
-		return damaged(a, "an entry is from the future", err);
+		return damaged(r, "a root is no directory", err);
+	if (e->generation > r->c->info.generation)
+		return damaged(r, "an entry is from the future", err);
 	if (e->attrs != NULL) {
 		struct cw_attrs attrs;
 
@@ -77,36 +45,26 @@ check_entry(struct audit *a, const struct cw_entry *e, struct cw_error *err)
 		}
 		cw_attrs_free(&attrs);
 	}
-	a->seen.entries++;
-	a->seen.dirs += e->kind == CW_KIND_DIR;
-	a->seen.files += e->kind == CW_KIND_FILE;
-	if (e->size > INT64_MAX - a->seen.bytes)
-		return damaged(a, "the sizes are impossible", err);
-	a->seen.bytes += e->size;
-	if (e->kind == CW_KIND_FILE && !e->has_digest) {
-		a->seen.pending++;
-		return 0;
-	}
-	cw_state_mac(a->c->state, a->path, a->path_len, e, mac);
-	cw_state_add(a->dir_sum, mac);
+	if (e->size > INT64_MAX - r->seen.bytes)
+		return damaged(r, "the sizes are impossible", err);
 	return 0;
 }
 
 /* A statement whose first column must be 0. */
 static int
 check_none(
-    struct audit *a, const char *sql, const char *what, struct cw_error *err)
+    struct recount *r, const char *sql, const char *what, struct cw_error *err)
 {
 	sqlite3_stmt *st = NULL;
 	int ret = -1;
 
-	if (catalog_prepare(a->c, sql, &st, err) < 0)
+	if (catalog_prepare(r->c, sql, &st, err) < 0)
 		return -1;
 	if (sqlite3_step(st) != SQLITE_ROW)
-		catalog_fail(a->c, "check the rows", err);
+		catalog_fail(r->c, "check the rows", err);
 	else if (sqlite3_column_type(st, 0) != SQLITE_INTEGER ||
 		 sqlite3_column_int64(st, 0) != 0)
-		damaged(a, what, err);
+		damaged(r, what, err);
 	else
 		ret = 0;
 	sqlite3_finalize(st);
@@ -115,44 +73,44 @@ check_none(
 
 /* Directories and their entries are one to one and agree. */
 static int
-check_dirs(struct audit *a, struct cw_error *err)
+check_dirs(struct recount *r, struct cw_error *err)
 {
 	char *future;
 	int ret;
 
-	if (check_none(a,
+	if (check_none(r,
 		"SELECT EXISTS(SELECT 1 FROM entry e LEFT JOIN dir d"
 		" ON d.id=e.child WHERE e.kind='d' AND (d.id IS NULL"
 		" OR d.parent IS NOT e.dir OR d.name IS NOT e.name))",
 		"an entry of a directory disagrees with the directory",
 		err) < 0 ||
-	    check_none(a,
+	    check_none(r,
 		"SELECT count(*)-1-(SELECT count(*) FROM entry"
 		" WHERE kind='d') FROM dir",
 		"there are directories without an entry", err) < 0 ||
-	    check_none(a,
+	    check_none(r,
 		"SELECT EXISTS(SELECT 1 FROM dir WHERE typeof(name)<>'blob'"
 		" OR typeof(sum)<>'blob' OR length(sum)<>32"
 		" OR typeof(seen_mtime_ns)<>'integer'"
 		" OR typeof(seen_ctime_ns)<>'integer' OR id<0"
 		" OR (id=0)<>(parent=-1))",
 		"a directory is malformed", err) < 0 ||
-	    check_none(a,
+	    check_none(r,
 		"SELECT EXISTS(SELECT 1 FROM dir d WHERE sum<>zeroblob(32)"
 		" AND NOT EXISTS(SELECT 1 FROM entry WHERE dir=d.id))",
 		"the digest of an empty directory is wrong", err) < 0)
 		return -1;
 	future = cw_asprintf(
 	    "SELECT EXISTS(SELECT 1 FROM dir WHERE id>=%" PRId64 ")",
-	    a->c->next_dir);
-	ret = check_none(a, future, "a directory's id is too large", err);
+	    r->c->next_dir);
+	ret = check_none(r, future, "a directory's id is too large", err);
 	free(future);
 	return ret;
 }
 
 /* What belongs to entries, but is in tables of its own. */
 static int
-check_others(struct audit *a, struct cw_error *err)
+check_others(struct recount *r, struct cw_error *err)
 {
 	static const struct {
 		const char *sql;
@@ -190,13 +148,13 @@ check_others(struct audit *a, struct cw_error *err)
 	};
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
-		if (check_none(a, checks[i].sql, checks[i].what, err) < 0)
+		if (check_none(r, checks[i].sql, checks[i].what, err) < 0)
 			return -1;
 	}
-	if (a->c->version < 2)
+	if (r->c->version < 2)
 		return 0;
-	return check_none(a,
-	    a->c->version < 3
+	return check_none(r,
+	    r->c->version < 3
 		? "SELECT EXISTS(SELECT 1 FROM gone WHERE typeof(digest)"
 		  "<>'blob' OR length(digest)<>32 OR typeof(gen)<>'integer'"
 		  " OR gen<0)"
@@ -206,45 +164,25 @@ check_others(struct audit *a, struct cw_error *err)
 	    "a content that went is malformed", err);
 }
 
-static int
-walk_entries(struct audit *a, struct cw_error *err)
-{
-	const struct cw_walk_query all = CW_WALK_ALL;
-	struct cw_walk *w;
-	struct cw_entry e;
-	int got;
-
-	if (cw_walk_open(a->c, &all, &w, err) < 0)
-		return -1;
-	while ((got = cw_walk_next(w, &e, err)) == 1) {
-		if ((a->seen.entries & 1023) == 0 && cw_stop_check(err) < 0)
-			break;
-		if (check_entry(a, &e, err) < 0)
-			break;
-	}
-	cw_walk_close(w);
-	return got == 0 ? finish_dir(a, err) : -1;
-}
-
 int
 catalog_check_rows(struct cw_catalog *c, struct cw_error *err)
 {
-	struct audit a = {.c = c, .dir = -1};
+	struct recount r = {.c = c, .judge = check_entry, .differs = differs};
 	const struct cw_catalog_info *said = &c->info;
 
 	/*
 	 * Bounds that keep paths short come first: depth is bounded by the
 	 * length of a path, and an id is greater than its parent's.
 	 */
-	if (check_dirs(&a, err) < 0 || check_others(&a, err) < 0 ||
-	    walk_entries(&a, err) < 0)
+	if (check_dirs(&r, err) < 0 || check_others(&r, err) < 0 ||
+	    recount_rows(&r, err) < 0)
 		return -1;
-	if (a.seen.entries != said->entries || a.seen.files != said->files ||
-	    a.seen.dirs != said->dirs || a.seen.bytes != said->bytes ||
-	    a.seen.pending != said->pending)
-		return damaged(&a, "it miscounts its entries", err);
-	if (memcmp(a.sum, c->sum, CW_STATE_SIZE) != 0)
-		return damaged(&a, "the state digest is wrong", err);
+	if (r.seen.entries != said->entries || r.seen.files != said->files ||
+	    r.seen.dirs != said->dirs || r.seen.bytes != said->bytes ||
+	    r.seen.pending != said->pending)
+		return damaged(&r, "it miscounts its entries", err);
+	if (memcmp(r.sum, c->sum, CW_STATE_SIZE) != 0)
+		return damaged(&r, "the state digest is wrong", err);
 	return 0;
 }
 

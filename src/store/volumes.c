@@ -116,11 +116,7 @@ end(struct cw_catalog *c, int ret, struct cw_error *err)
 {
 	if (ret == 0)
 		ret = drop_others(c, err);
-	if (ret == 0)
-		ret = cw_catalog_commit(c, err);
-	if (ret < 0)
-		cw_catalog_rollback(c);
-	return ret;
+	return catalog_end_own(c, true, ret, err);
 }
 
 int
@@ -153,8 +149,8 @@ cw_catalog_unpack_volume(
 }
 
 int
-cw_catalog_relabel_volume(struct cw_catalog *c, uint32_t from, uint32_t to,
-    struct cw_error *err)
+cw_catalog_relabel_volume(
+    struct cw_catalog *c, uint32_t from, uint32_t to, struct cw_error *err)
 {
 	char sql[256];
 	int ret;
@@ -167,11 +163,7 @@ cw_catalog_relabel_volume(struct cw_catalog *c, uint32_t from, uint32_t to,
 	ret = cw_catalog_begin(c, err);
 	if (ret == 0)
 		ret = catalog_exec(c, sql, err);
-	if (ret == 0)
-		ret = cw_catalog_commit(c, err);
-	if (ret < 0)
-		cw_catalog_rollback(c);
-	return ret;
+	return catalog_end_own(c, true, ret, err);
 }
 
 int
