@@ -9,6 +9,7 @@
 #include "seed/import_impl.h"
 #include "seed/import_trust.h"
 #include "seed/member_name.h"
+#include "seed/members.h"
 #include "store/scan.h"
 
 #include <dirent.h>
@@ -22,9 +23,7 @@
 #include <unistd.h>
 
 /* As in import_volume.c: no honest volume holds more tar. */
-#define TAR_FACTOR 1024u
-#define TAR_LEAST  (1ull << 30)
-#define DIRS_MAX   1000000u
+#define DIRS_MAX 1000000u
 
 /* A directory, whose metadata come when all is in it. */
 struct dir {
@@ -41,6 +40,7 @@ struct bare {
 	struct cw_place *place;
 	struct cw_volume_reader *reader;
 	int fd;
+	const char *volume; /* that fd is of */
 	struct dir *dirs;
 	size_t dir_count;
 	struct cw_buf attrs;
@@ -218,8 +218,7 @@ write_content(struct bare *b, int fd, uint64_t offset, uint64_t size,
 }
 
 static int
-take_file(struct bare *b, const struct cw_member *m, const char *volume,
-    struct cw_error *err)
+take_file(struct bare *b, const struct cw_member *m, struct cw_error *err)
 {
 	size_t len = strlen(m->path);
 	uint32_t part = 1, parts = 1;
@@ -232,7 +231,7 @@ take_file(struct bare *b, const struct cw_member *m, const char *volume,
 	(void)cw_member_name_parse(m->path, len, &len, &part, &parts);
 	path = cw_asprintf("%.*s", (int)len, m->path);
 	if ((m->mode & 06000u) != 0) {
-		fault(b, volume, m->path,
+		fault(b, b->volume, m->path,
 		    "a setuid or setgid file is not placed");
 		ret = 0;
 		goto out;
@@ -250,7 +249,7 @@ take_file(struct bare *b, const struct cw_member *m, const char *volume,
 		offset =
 		    part == parts ? (uint64_t)st.st_size : (part - 1) * m->size;
 		if (ret == 0 && (uint64_t)st.st_size != offset)
-			fault(b, volume, m->path,
+			fault(b, b->volume, m->path,
 			    "the part before it is missing");
 	}
 	if (ret == 0)
@@ -288,8 +287,7 @@ take_dir(struct bare *b, const struct cw_member *m, struct cw_error *err)
 }
 
 static int
-take(struct bare *b, const struct cw_member *m, const char *volume,
-    struct cw_error *err)
+take_one(struct bare *b, const struct cw_member *m, struct cw_error *err)
 {
 	struct cw_entry e;
 	size_t len;
@@ -301,7 +299,7 @@ take(struct bare *b, const struct cw_member *m, const char *volume,
 		return -1;
 	switch (m->kind) {
 	case CW_KIND_FILE:
-		return take_file(b, m, volume, err);
+		return take_file(b, m, err);
 	case CW_KIND_DIR:
 		return take_dir(b, m, err);
 	case CW_KIND_SYMLINK:
@@ -320,24 +318,13 @@ take(struct bare *b, const struct cw_member *m, const char *volume,
 }
 
 static int
-read_volume(
-    struct bare *b, const char *name, uint64_t size, struct cw_error *err)
+take(void *arg, const struct cw_member *m, struct cw_error *err)
 {
-	uint64_t max_tar =
-	    size > TAR_LEAST / TAR_FACTOR ? size * TAR_FACTOR : TAR_LEAST;
-	struct cw_member m;
-	bool end = false;
+	struct bare *b = arg;
 
-	if (cw_volume_reader_open(
-		b->reader, b->o->identity, max_tar, source, b, err) < 0)
-		return -1;
-	while (cw_volume_next(b->reader, &m, &end, err) == 0) {
-		if (end)
-			return cw_volume_reader_finish(b->reader, err);
-		if (take(b, &m, name, err) < 0)
-			return cw_error_context(err, "%s", name);
-	}
-	return -1;
+	if (take_one(b, m, err) < 0)
+		return cw_error_context(err, "%s", b->volume);
+	return 0;
 }
 
 /* From whichever medium has it as it was signed; -1 in b->fd: none. */
@@ -388,8 +375,10 @@ read_volumes(struct bare *b, struct cw_error *err)
 			    "out");
 			continue;
 		}
+		b->volume = all[i]->name;
 		if (ret == 0)
-			ret = read_volume(b, all[i]->name, all[i]->size, err);
+			ret = members_read(b->reader, b->o->identity,
+			    all[i]->size, source, take, b, err);
 		cw_close(&b->fd);
 		b->result->volumes += ret == 0;
 	}

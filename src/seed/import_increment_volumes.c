@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "formats/volume/volume.h"
 #include "seed/member_name.h"
+#include "seed/members.h"
 #include "store/contents.h"
 #include "store/increment.h"
 
@@ -19,10 +20,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-/* As in import_volume.c: bounds that no honest volume reaches. */
-#define TAR_FACTOR 1024u
-#define TAR_LEAST  (1ull << 30)
 
 static int
 source(void *arg, uint8_t *buf, size_t cap, size_t *got, struct cw_error *err)
@@ -219,8 +216,9 @@ take_link(struct taking *t, const struct cw_member *m, size_t len,
 }
 
 static int
-take(struct taking *t, const struct cw_member *m, struct cw_error *err)
+take(void *arg, const struct cw_member *m, struct cw_error *err)
 {
+	struct taking *t = arg;
 	size_t len = strlen(m->path);
 	uint32_t part, parts = 0;
 
@@ -237,8 +235,9 @@ take(struct taking *t, const struct cw_member *m, struct cw_error *err)
 }
 
 static int
-take_orphaned(struct taking *t, const struct cw_member *m, struct cw_error *err)
+take_orphaned(void *arg, const struct cw_member *m, struct cw_error *err)
 {
+	struct taking *t = arg;
 	size_t i = 0;
 	int got;
 
@@ -268,30 +267,12 @@ forget_orphans(struct taking *t)
 }
 
 static int
-read_members(struct taking *t,
-    int (*each)(
-	struct taking *t, const struct cw_member *m, struct cw_error *err),
-    struct cw_error *err)
+read_members(struct taking *t, members_take_fn *take_one, struct cw_error *err)
 {
-	uint64_t size = t->volume->file->size;
-	uint64_t max_tar =
-	    size > TAR_LEAST / TAR_FACTOR ? size * TAR_FACTOR : TAR_LEAST;
-	struct cw_member m;
-	bool end = false;
-
 	if (lseek(t->fd, 0, SEEK_SET) < 0)
 		return cw_error_errno(err, "the medium cannot be read");
-	if (cw_volume_reader_open(t->reader, t->inc->im->o->identity, max_tar,
-		source, t, err) < 0)
-		return -1;
-	for (;;) {
-		if (cw_volume_next(t->reader, &m, &end, err) < 0)
-			return -1;
-		if (end)
-			return cw_volume_reader_finish(t->reader, err);
-		if (each(t, &m, err) < 0)
-			return -1;
-	}
+	return members_read(t->reader, t->inc->im->o->identity,
+	    t->volume->file->size, source, take_one, t, err);
 }
 
 static int

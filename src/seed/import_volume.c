@@ -17,13 +17,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/*
- * Tar that is believed of one volume: a header of at most 40 KiB for each
- * member and what zstd can hold, which for hostile frames is anything; so a
- * bound that no honest volume of mail reaches.
- */
-#define TAR_FACTOR 1024u
-#define TAR_LEAST  (1ull << 30)
 #define DRAIN_SIZE (1u << 18)
 #define GATHER	   ((size_t)1 << 20)
 
@@ -426,8 +419,9 @@ check_name(struct cw_importer *w, const struct cw_member *m, bool *is_twice,
 }
 
 static int
-take(struct cw_importer *w, const struct cw_member *m, struct cw_error *err)
+take(void *arg, const struct cw_member *m, struct cw_error *err)
 {
+	struct cw_importer *w = arg;
 	size_t base_len;
 	uint32_t part, parts;
 	bool is_twice;
@@ -454,23 +448,11 @@ take(struct cw_importer *w, const struct cw_member *m, struct cw_error *err)
 }
 
 int
-importer_read_members(struct cw_importer *w, uint64_t max_tar,
-    importer_take_fn *each, struct cw_error *err)
+importer_read_members(struct cw_importer *w, uint64_t sealed,
+    members_take_fn *take_one, struct cw_error *err)
 {
-	struct cw_member m;
-	bool end = false;
-
-	if (cw_volume_reader_open(
-		w->reader, w->identity, max_tar, source, w, err) < 0)
-		return -1;
-	for (;;) {
-		if (cw_volume_next(w->reader, &m, &end, err) < 0)
-			return -1;
-		if (end)
-			return cw_volume_reader_finish(w->reader, err);
-		if (each(w, &m, err) < 0)
-			return -1;
-	}
+	return members_read(
+	    w->reader, w->identity, sealed, source, take_one, w, err);
 }
 
 /*
@@ -496,8 +478,6 @@ cw_importer_run(struct cw_importer *w, int fd, uint32_t number,
     const char *name, uint64_t size, const uint8_t sha256[32],
     struct cw_error *err)
 {
-	uint64_t max_tar =
-	    size > TAR_LEAST / TAR_FACTOR ? size * TAR_FACTOR : TAR_LEAST;
 	uint8_t digest[32];
 	int ret;
 
@@ -507,12 +487,12 @@ cw_importer_run(struct cw_importer *w, int fd, uint32_t number,
 	w->is_bad = w->is_unreadable = false;
 	importer_forget_orphans(w);
 	cw_name_set_reset(&w->names);
-	ret = importer_read_members(w, max_tar, take, err);
+	ret = importer_read_members(w, size, take, err);
 	if (ret < 0 && !is_ours(w, err) && drain(w) < 0 && cw_stop_requested())
 		ret = cw_stop_check(err);
 	cw_sha256_final(w->file, digest);
 	if (ret == 0 && w->orphan_count > 0)
-		ret = importer_adopt_orphans(w, max_tar, err);
+		ret = importer_adopt_orphans(w, size, err);
 	if (ret < 0 && is_ours(w, err))
 		return cw_error_context(err, "%s", name);
 	if (ret < 0)

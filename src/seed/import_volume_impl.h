@@ -8,6 +8,7 @@
 #include "base/crypto.h"
 #include "formats/volume/volume.h"
 #include "seed/import_volume.h"
+#include "seed/members.h"
 #include "seed/name_set.h"
 
 #include <stddef.h>
@@ -76,10 +77,9 @@ int importer_place_failed(
 int importer_place_content(struct cw_importer *w, const struct cw_member *m,
     const char *path, const struct cw_entry *e, struct cw_error *err);
 
-typedef int importer_take_fn(
-    struct cw_importer *w, const struct cw_member *m, struct cw_error *err);
-int importer_read_members(struct cw_importer *w, uint64_t max_tar,
-    importer_take_fn *each, struct cw_error *err);
+/* Reads the volume under way, of `sealed` bytes; take gets the importer. */
+int importer_read_members(struct cw_importer *w, uint64_t sealed,
+    members_take_fn *take, struct cw_error *err);
 
 /* import_volume_links.c */
 
@@ -88,7 +88,7 @@ int importer_take_link(
     struct cw_importer *w, const struct cw_member *m, struct cw_error *err);
 /* Reads the volume once more for the links that lost their file. */
 int importer_adopt_orphans(
-    struct cw_importer *w, uint64_t max_tar, struct cw_error *err);
+    struct cw_importer *w, uint64_t sealed, struct cw_error *err);
 void importer_forget_orphans(struct cw_importer *w);
 
 #endif

@@ -85,9 +85,9 @@ importer_take_link(
 
 /* Gives the content of an old member to the links that were made to it. */
 static int
-take_orphaned(
-    struct cw_importer *w, const struct cw_member *m, struct cw_error *err)
+take_orphaned(void *arg, const struct cw_member *m, struct cw_error *err)
 {
+	struct cw_importer *w = arg;
 	const char *placed = NULL;
 	size_t len = strlen(m->path);
 	uint32_t part, parts;
@@ -127,14 +127,14 @@ take_orphaned(
 
 int
 importer_adopt_orphans(
-    struct cw_importer *w, uint64_t max_tar, struct cw_error *err)
+    struct cw_importer *w, uint64_t sealed, struct cw_error *err)
 {
 	uint8_t unused[CW_SHA256_SIZE];
 	int ret;
 
 	if (lseek(w->fd, 0, SEEK_SET) < 0)
 		return cw_error_errno(err, "the medium cannot be read again");
-	ret = importer_read_members(w, max_tar, take_orphaned, err);
+	ret = importer_read_members(w, sealed, take_orphaned, err);
 	cw_sha256_final(w->file, unused);
 	for (size_t i = 0; i < w->orphan_count && ret == 0; i++)
 		if (!w->orphans[i].is_placed)
