@@ -8,39 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The files and symlinks of one directory that goes. */
+/* The files and symlinks of a directory that goes. */
 static int
-empty_known(
-    struct batch *b, int64_t dir, struct cw_buf *path, struct cw_error *err)
+add_known(
+    void *arg, const char *path, const struct cw_entry *e, struct cw_error *err)
 {
-	struct cw_walk_query q = CW_WALK_ALL;
-	struct cw_walk *walk = NULL;
-	const char *dir_path;
-	struct cw_entry e;
-	size_t len;
-	int got;
-
-	if (cw_catalog_dir_path(b->a->r->catalog, dir, &dir_path, &len, err) <
-	    0)
-		return -1;
-	cw_buf_reset(path);
-	cw_buf_append(path, dir_path, len);
-	cw_buf_append(path, "/", 1);
-	q.dir = dir;
-	if (cw_walk_open(b->a->r->catalog, &q, &walk, err) < 0)
-		return -1;
-	while ((got = cw_walk_next(walk, &e, err)) == 1) {
-		if (e.kind == CW_KIND_DIR)
-			continue;
-		path->len = len + 1;
-		cw_buf_append(path, e.name, e.name_len);
-		if (batch_add(b, cw_buf_string(path), &e, true, err) < 0) {
-			got = -1;
-			break;
-		}
-	}
-	cw_walk_close(walk);
-	return got;
+	return e->kind == CW_KIND_DIR ? 0 : batch_add(arg, path, e, true, err);
 }
 
 static int
@@ -51,7 +24,7 @@ empty_dirs(struct batch *b, struct cw_error *err)
 	int got;
 
 	while ((got = apply_going_next(b->a, &id, false, err)) == 1) {
-		if (empty_known(b, id, &path, err) < 0) {
+		if (apply_each_in(b->a, id, &path, add_known, b, err) < 0) {
 			got = -1;
 			break;
 		}

@@ -128,9 +128,10 @@ take_copy(struct apply *a, const char *path, const struct cw_entry *e,
 
 /* A file that goes may have what is needed. */
 static int
-look_at_donor(struct apply *a, const char *path, const struct cw_entry *e,
-    struct cw_error *err)
+look_at_donor(
+    void *arg, const char *path, const struct cw_entry *e, struct cw_error *err)
 {
+	struct apply *a = arg;
 	struct need need;
 	struct stat st;
 	int got;
@@ -167,38 +168,6 @@ look_at_row(struct apply *a, const struct row *row, struct cw_error *err)
 		   : 0;
 }
 
-static int
-look_at_dir(
-    struct apply *a, int64_t dir, struct cw_buf *path, struct cw_error *err)
-{
-	struct cw_walk_query q = CW_WALK_ALL;
-	struct cw_walk *walk = NULL;
-	const char *dir_path;
-	struct cw_entry e;
-	size_t len;
-	int got;
-
-	if (cw_catalog_dir_path(a->r->catalog, dir, &dir_path, &len, err) < 0)
-		return -1;
-	cw_buf_reset(path);
-	cw_buf_append(path, dir_path, len);
-	cw_buf_append(path, "/", 1);
-	q.dir = dir;
-	q.kind = CW_KIND_FILE;
-	if (cw_walk_open(a->r->catalog, &q, &walk, err) < 0)
-		return -1;
-	while ((got = cw_walk_next(walk, &e, err)) == 1) {
-		path->len = len + 1;
-		cw_buf_append(path, e.name, e.name_len);
-		if (look_at_donor(a, cw_buf_string(path), &e, err) < 0) {
-			got = -1;
-			break;
-		}
-	}
-	cw_walk_close(walk);
-	return got;
-}
-
 int
 apply_look_at_donors(struct apply *a, struct cw_error *err)
 {
@@ -208,7 +177,7 @@ apply_look_at_donors(struct apply *a, struct cw_error *err)
 
 	while ((got = apply_going_next(a, &id, false, err)) == 1) {
 		if (cw_stop_check(err) < 0 ||
-		    look_at_dir(a, id, &path, err) < 0) {
+		    apply_each_in(a, id, &path, look_at_donor, a, err) < 0) {
 			got = -1;
 			break;
 		}

@@ -48,6 +48,14 @@ bool apply_base_goes(const struct row *row, const struct cw_entry *base);
 /* Directories that go: the next id after this one, or before it (down). */
 int apply_going_next(
     struct apply *a, int64_t *id, bool down, struct cw_error *err);
+/*
+ * Gives all entries of a directory of our catalog to each, with their paths,
+ * which path has room for.  A -1 of each ends it.
+ */
+typedef int apply_each_fn(void *arg, const char *path, const struct cw_entry *e,
+    struct cw_error *err);
+int apply_each_in(struct apply *a, int64_t dir, struct cw_buf *path,
+    apply_each_fn *each, void *arg, struct cw_error *err);
 
 /* apply_links.c: makes a row another name of a file, if there is one. */
 int apply_find_link(

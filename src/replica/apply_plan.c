@@ -59,6 +59,37 @@ apply_going_next(struct apply *a, int64_t *id, bool down, struct cw_error *err)
 }
 
 int
+apply_each_in(struct apply *a, int64_t dir, struct cw_buf *path,
+    apply_each_fn *each, void *arg, struct cw_error *err)
+{
+	struct cw_walk_query q = CW_WALK_ALL;
+	struct cw_walk *walk = NULL;
+	const char *dir_path;
+	struct cw_entry e;
+	size_t len;
+	int got;
+
+	if (cw_catalog_dir_path(a->r->catalog, dir, &dir_path, &len, err) < 0)
+		return -1;
+	cw_buf_reset(path);
+	cw_buf_append(path, dir_path, len);
+	cw_buf_append(path, "/", 1);
+	q.dir = dir;
+	if (cw_walk_open(a->r->catalog, &q, &walk, err) < 0)
+		return -1;
+	while ((got = cw_walk_next(walk, &e, err)) == 1) {
+		path->len = len + 1;
+		cw_buf_append(path, e.name, e.name_len);
+		if (each(arg, cw_buf_string(path), &e, err) < 0) {
+			got = -1;
+			break;
+		}
+	}
+	cw_walk_close(walk);
+	return got;
+}
+
+int
 apply_base(struct apply *a, const struct row *row, struct cw_entry *base,
     struct cw_error *err)
 {

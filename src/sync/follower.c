@@ -153,6 +153,21 @@ fail:
 	return -1;
 }
 
+/* Does a seed's import still wait for contents?  1, 0, -1. */
+static int
+is_importing(struct cw_follower *f, struct cw_error *err)
+{
+	char *state = NULL;
+	int got =
+	    cw_catalog_note_get(f->catalog, CW_NOTE_IMPORT_STATE, &state, err);
+
+	if (got != 0)
+		return got < 0 ? -1 : 0;
+	got = strcmp(state, "running") == 0;
+	free(state);
+	return got;
+}
+
 /*
  * Files that a seed listed and did not bring (a lost medium, damage): they
  * stand in the catalog and not in the tree, and are wanted like any other.
@@ -160,18 +175,11 @@ fail:
 static int
 add_wanted(struct cw_follower *f, struct cw_error *err)
 {
-	char *state = NULL;
 	uint64_t count;
-	int got;
+	int got = is_importing(f, err);
 
-	got =
-	    cw_catalog_note_get(f->catalog, CW_NOTE_IMPORT_STATE, &state, err);
-	if (got != 0)
-		return got < 0 ? -1 : 0;
-	got = strcmp(state, "running");
-	free(state);
-	if (got != 0)
-		return 0;
+	if (got != 1)
+		return got;
 	if (cw_incoming_add_lacking(
 		f->replica.incoming, &f->replica, &count, err) < 0)
 		return -1;
@@ -290,16 +298,10 @@ is_equal(const struct cw_follower *f)
 static int
 end_import(struct cw_follower *f, struct cw_error *err)
 {
-	char *state = NULL;
-	int got =
-	    cw_catalog_note_get(f->catalog, CW_NOTE_IMPORT_STATE, &state, err);
+	int got = is_importing(f, err);
 
-	if (got != 0)
-		return got < 0 ? -1 : 0;
-	got = strcmp(state, "running");
-	free(state);
-	if (got != 0)
-		return 0;
+	if (got != 1)
+		return got;
 	if (cw_catalog_note_set(f->catalog, CW_NOTE_IMPORT_AWAITED, NULL, err) <
 	    0)
 		return -1;
