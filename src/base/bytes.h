@@ -49,16 +49,6 @@ cw_put_be64(uint8_t *p, uint64_t v)
 		p[i] = (uint8_t)(v >> (8 * (7 - i)));
 }
 
-static inline uint64_t
-cw_get_be64(const uint8_t *p)
-{
-	uint64_t v = 0;
-
-	for (int i = 0; i < 8; i++)
-		v = v << 8 | p[i];
-	return v;
-}
-
 /* Lower-case hex; out holds 2 * len characters and a NUL. */
 void cw_hex_encode(const uint8_t *data, size_t len, char *out);
 /*

@@ -17,7 +17,6 @@ enum plan {
 	PLAN_STAGED = 8, /* a file that comes from its slot in staging */
 	PLAN_HARD = 16,	 /* another name of the file at link_to */
 	PLAN_LACKS = 32, /* a file that only the catalog gets */
-	PLAN_ANY = 63,
 };
 
 /* How far apply has come; kept with the stage. */
@@ -115,8 +114,6 @@ struct row_page {
  */
 int rows_next(struct cw_incoming *in, struct row_page *page, unsigned plans,
     bool down, struct cw_error *err);
-/* Back to the beginning. */
-void rows_rewind(struct row_page *page);
 void rows_free(struct row_page *page);
 
 /* CW_ERR_BUSY while APPLYING. */

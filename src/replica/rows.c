@@ -106,13 +106,6 @@ rows_next(struct cw_incoming *in, struct row_page *page, unsigned plans,
 }
 
 void
-rows_rewind(struct row_page *page)
-{
-	cw_buf_reset(&page->last);
-	page->count = 0;
-}
-
-void
 rows_free(struct row_page *page)
 {
 	free(page->rows);

@@ -204,41 +204,6 @@ cw_staging_close(struct cw_staging *s)
 	free(s);
 }
 
-static int
-add_size(
-    struct cw_staging *s, const char *name, void *arg, struct cw_error *err)
-{
-	uint64_t *bytes = arg;
-	struct stat st;
-
-	(void)err;
-	if (fstatat(s->dirfd, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		*bytes += (uint64_t)st.st_size;
-	return 0;
-}
-
-static int
-add_old_size(
-    struct cw_staging *s, const char *name, void *arg, struct cw_error *err)
-{
-	uint64_t *bytes = arg;
-	struct stat st;
-
-	(void)err;
-	if (fstatat(s->old, name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-		*bytes += (uint64_t)st.st_size;
-	return 0;
-}
-
-int
-cw_staging_bytes(struct cw_staging *s, uint64_t *bytes, struct cw_error *err)
-{
-	*bytes = 0;
-	if (each_name(s, s->dirfd, add_size, bytes, err) < 0)
-		return -1;
-	return s->old < 0 ? 0 : each_name(s, s->old, add_old_size, bytes, err);
-}
-
 /* ---- what is there ---- */
 
 /* Opens for reading; the mode may be that of a message already.  1: none. */

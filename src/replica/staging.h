@@ -29,10 +29,6 @@ int cw_staging_open(
     const char *store_dir, struct cw_staging **out, struct cw_error *err);
 void cw_staging_close(struct cw_staging *s); /* NULL is allowed */
 
-/* Bytes of all files in it, partial ones too; looks at each. */
-int cw_staging_bytes(
-    struct cw_staging *s, uint64_t *bytes, struct cw_error *err);
-
 /* 1 whole and of this size, 0 not, -1. */
 int cw_staging_has(struct cw_staging *s, const uint8_t digest[CW_SHA256_SIZE],
     uint64_t size, struct cw_error *err);

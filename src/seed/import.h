@@ -127,8 +127,7 @@ struct cw_import_result {
 	/* Why files are wanted: sentences; more are only counted. */
 	char **faults;
 	size_t fault_count, faults_in_all;
-	bool is_untrusted; /* a fault that only the signer can have made */
-	uint32_t *absent;  /* media to bring */
+	uint32_t *absent; /* media to bring */
 	size_t absent_count;
 	bool is_grouped; /* parity could rebuild what they hold, with others */
 	bool is_open;	 /* the seed was not finished: there is more to come */

@@ -112,8 +112,6 @@ struct cw_role {
 
 /* "active", "standby", "fenced". */
 const char *cw_role_name(enum cw_role_is is);
-/* "created", "switchover", "failover", "rejoin". */
-const char *cw_epoch_kind_name(enum cw_epoch_kind kind);
 
 /* What a store without a record gets. */
 struct cw_role_start {

@@ -18,12 +18,6 @@ static const char *const kinds[] = {
     [CW_EPOCH_REJOIN] = "rejoin",
 };
 
-const char *
-cw_epoch_kind_name(enum cw_epoch_kind kind)
-{
-	return kinds[kind];
-}
-
 static void
 put_epoch(struct cw_buf *text, const struct cw_epoch *e)
 {

@@ -227,13 +227,6 @@ cw_sync_source_step(struct cw_sync_source *s, struct cw_error *err)
 	return source_plan(s, err);
 }
 
-bool
-cw_sync_source_is_current(const struct cw_sync_source *s)
-{
-	return s->is_done && s->state.has_acked &&
-	       s->state.acked >= s->end_generation;
-}
-
 void
 cw_sync_source_state(
     const struct cw_sync_source *s, struct cw_sync_source_state *out)

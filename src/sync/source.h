@@ -66,9 +66,6 @@ void cw_sync_source_advance(struct cw_sync_source *s, uint64_t generation);
 /* Does a piece of work: 1; 0 if there is none; -1. */
 int cw_sync_source_step(struct cw_sync_source *s, struct cw_error *err);
 
-/* True once the replica has started and holds all that the catalog has. */
-bool cw_sync_source_is_current(const struct cw_sync_source *s);
-
 struct cw_sync_source_state {
 	bool has_started;
 	uint64_t since;	     /* what the replica began at */
