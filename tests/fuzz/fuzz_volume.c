@@ -6,38 +6,12 @@
 #include "base/buf.h"
 #include "formats/volume/header.h"
 #include "formats/volume/volume.h"
+#include "tests/fuzz/bytes.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #define MAX (4u << 20)
-
-struct source {
-	const uint8_t *data;
-	size_t len;
-};
-
-static int
-take(void *arg, uint8_t *buf, size_t cap, size_t *got, struct cw_error *err)
-{
-	struct source *s = arg;
-
-	(void)err;
-	*got = s->len < cap ? s->len : cap;
-	if (*got > 0)
-		memcpy(buf, s->data, *got);
-	s->data += *got;
-	s->len -= *got;
-	return 0;
-}
-
-static int
-append(void *arg, const uint8_t *data, size_t len, struct cw_error *err)
-{
-	(void)err;
-	cw_buf_append(arg, data, len);
-	return 0;
-}
 
 static void
 append_zeros(struct cw_buf *tar, size_t len)

@@ -23,22 +23,6 @@
 #define PARITY_SEED_ID	  "0123456789abcdef"
 #define PARITY_SEED_MEDIA 6u
 
-/* libgcrypt's random state is out of a leak checker's sight. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_options(void);
-
-const char *
-__lsan_default_suppressions(void)
-{
-	return "leak:libgcrypt";
-}
-
-const char *
-__lsan_default_options(void)
-{
-	return "print_suppressions=0";
-}
-
 /* What a seed is to be. */
 struct parity_seed {
 	uint32_t k, m, survive, media;

@@ -13,6 +13,7 @@
 #include "media/blocks.h"
 #include "media/set.h"
 #include "seed/custody_file.h"
+#include "tests/unit/scratch.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -27,25 +28,6 @@
 #define VOLUME_SIZE  100000u
 #define CATALOG_SIZE 5000u
 #define MEDIA_MAX    3u
-
-/*
- * libgcrypt's pool of random numbers is reachable only from its secure memory,
- * where a leak checker does not look.
- */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_options(void);
-
-const char *
-__lsan_default_suppressions(void)
-{
-	return "leak:libgcrypt.so";
-}
-
-const char *
-__lsan_default_options(void)
-{
-	return "print_suppressions=0";
-}
 
 static char root[] = "/tmp/test_seed.XXXXXX";
 static struct cw_minisign_secret *secret;
@@ -71,10 +53,7 @@ setup(void)
 static inline void
 teardown(void)
 {
-	char *command = cw_asprintf("rm -rf '%s'", root);
-
-	ck_assert_int_eq(system(command), 0);
-	free(command);
+	scratch_remove(root);
 	cw_minisign_secret_free(secret);
 }
 

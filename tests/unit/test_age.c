@@ -28,26 +28,6 @@
 static const char kit_key[] = "AGE-SECRET-KEY-1EGTZVFFV20835NWYV6270LXYVK2VK"
 			      "NX2MMDKWYKLMGR48UAWX40Q2P2LM0";
 
-/*
- * libgcrypt keeps the only pointer to a buffer of its entropy collector in
- * secure memory, where LeakSanitizer does not look.
- */
-const char *__lsan_default_suppressions(void) __attribute__((weak));
-
-const char *
-__lsan_default_suppressions(void)
-{
-	return "leak:libgcrypt.so";
-}
-
-const char *__lsan_default_options(void) __attribute__((weak));
-
-const char *
-__lsan_default_options(void)
-{
-	return "print_suppressions=0";
-}
-
 /* ---- helpers ---- */
 
 static bool

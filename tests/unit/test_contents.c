@@ -1,35 +1,9 @@
-#include "tests/unit/entries.h"
+#include "tests/unit/mailbox.h"
 
 #include "base/bytes.h"
 #include "store/contents.h"
 
 #include <sqlite3.h>
-
-static struct cw_catalog *catalog;
-static int64_t mail, cur;
-
-static void
-setup(void)
-{
-	tree_setup();
-	catalog = open_with_root(&mail);
-	OK(cw_catalog_begin(catalog, &err));
-	cur = put_dir(catalog, mail, "cur", 1);
-	commit_as(catalog, 1);
-}
-
-static void
-teardown(void)
-{
-	cw_catalog_close(catalog);
-	tree_teardown();
-}
-
-static void
-begin(void)
-{
-	OK(cw_catalog_begin(catalog, &err));
-}
 
 /* ---- contents ---- */
 
@@ -501,7 +475,7 @@ main(void)
 	int failed;
 
 	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_checked_fixture(tc, mailbox_setup, mailbox_teardown);
 	tcase_add_test(tc, contents_are_found_wherever_they_are);
 	tcase_add_test(tc, without_the_index_it_is_a_bug);
 	tcase_add_test(tc, a_content_is_known_if_the_replica_has_it_before);

@@ -5,12 +5,12 @@
 #include "site/channel.h"
 #include "site/daemon.h"
 #include "site/identity.h"
+#include "tests/unit/scratch.h"
 
 #include <arpa/inet.h>
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
@@ -310,15 +310,6 @@ setup(void)
 	cw_home_close(home);
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 static void
 teardown(void)
 {
@@ -327,7 +318,7 @@ teardown(void)
 		(void)waitpid(daemon_pid, NULL, 0);
 	}
 	free(home_dir);
-	(void)nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	scratch_remove(top);
 	(void)munmap(shared, sizeof(*shared));
 }
 

@@ -10,6 +10,7 @@
 #include "media/device_probe.h"
 #include "media/device_seeds.h"
 #include "media/device_use.h"
+#include "tests/unit/scratch.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -151,11 +152,8 @@ setup(void)
 static void
 teardown(void)
 {
-	char *command = cw_asprintf("rm -rf '%s'", root);
-
 	cw_devices_free(all);
-	ck_assert_int_eq(system(command), 0);
-	free(command);
+	scratch_remove(root);
 }
 
 static void

@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "media/durable.h"
+#include "tests/unit/scratch.h"
 
 #include <check.h>
 #include <errno.h>
@@ -32,12 +33,9 @@ setup(void)
 static void
 teardown(void)
 {
-	char *command = cw_asprintf("rm -rf '%s'", root);
-
 	cw_close(&dirfd_);
 	(void)umount2(root, MNT_DETACH); /* where a test failed in it */
-	ck_assert_int_eq(system(command), 0);
-	free(command);
+	scratch_remove(root);
 }
 
 /* Bytes that differ from block to block. */

@@ -2,11 +2,11 @@
 #include "base/fs.h"
 #include "site/home.h"
 #include "site/identity.h"
+#include "tests/unit/scratch.h"
 #include "tests/unit/vectors.h"
 
 #include <check.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -43,21 +43,12 @@ setup(void)
 	home_dir = below("home");
 }
 
-static int
-remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
-
 static void
 teardown(void)
 {
 	cw_home_close(home);
 	free(home_dir);
-	(void)nftw(top, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	scratch_remove(top);
 }
 
 static void

@@ -1,39 +1,21 @@
-#include "tests/unit/entries.h"
+#include "tests/unit/mailbox.h"
 
 #include "store/changes.h"
 #include "store/increment.h"
 
 #include <sqlite3.h>
 
-static struct cw_catalog *catalog;
-static int64_t mail, cur;
-
 static void
 setup(void)
 {
-	tree_setup();
-	catalog = open_with_root(&mail);
-	OK(cw_catalog_begin(catalog, &err));
-	cur = put_dir(catalog, mail, "cur", 1);
+	mailbox_setup();
+	begin();
 	put_dir(catalog, mail, "quiet", 1);
 	put_text(catalog, cur, "old", "old", 1);
 	put_text(catalog, cur, "moves", "moves", 1);
 	put_text(catalog, cur, "changes", "before", 1);
 	put_text(catalog, cur, "goes", "goes", 1);
 	commit_as(catalog, 5);
-}
-
-static void
-teardown(void)
-{
-	cw_catalog_close(catalog);
-	tree_teardown();
-}
-
-static void
-begin(void)
-{
-	OK(cw_catalog_begin(catalog, &err));
 }
 
 /* What is to be packed of an increment on generation 5. */
@@ -349,7 +331,7 @@ main(void)
 	int failed;
 
 	tcase_set_timeout(tc, 60);
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_checked_fixture(tc, setup, mailbox_teardown);
 	tcase_add_test(tc, what_the_replica_has_needs_no_volume);
 	tcase_add_test(tc, what_came_and_moved_since_is_packed);
 	tcase_add_test(tc, a_message_that_moves_on_is_known_by_where_it_began);

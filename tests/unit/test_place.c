@@ -1,5 +1,6 @@
 #include "base/fs.h"
 #include "replica/place.h"
+#include "tests/unit/scratch.h"
 
 #include <check.h>
 #include <errno.h>
@@ -31,12 +32,9 @@ setup(void)
 static void
 teardown(void)
 {
-	char command[96];
-
 	cw_place_free(place);
 	close(root.dirfd);
-	snprintf(command, sizeof(command), "rm -rf '%s'", dir);
-	ck_assert_int_eq(system(command), 0);
+	scratch_remove(dir);
 }
 
 static struct cw_entry
@@ -61,8 +59,8 @@ put(const char *path, const struct cw_entry *e)
 
 	ck_assert_int_eq(cw_place_file_begin(place, path, false, &fd, &err), 0);
 	ck_assert_int_eq(write(fd, "hello", 5), 5);
-	ck_assert_msg(cw_place_file_finish(place, &fd, e, &err) == 0, "%s",
-	    err.message);
+	ck_assert_msg(
+	    cw_place_file_finish(place, &fd, e, &err) == 0, "%s", err.message);
 }
 
 START_TEST(a_file_has_the_entrys_mode_and_time)
@@ -88,8 +86,8 @@ START_TEST(a_path_that_leaves_the_root_is_refused)
 	for (size_t i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
 		struct cw_error err = CW_ERROR_INIT;
 
-		ck_assert_msg(cw_place_file_begin(place, paths[i], false, &fd,
-				  &err) == -1,
+		ck_assert_msg(cw_place_file_begin(
+				  place, paths[i], false, &fd, &err) == -1,
 		    "%s", paths[i]);
 		ck_assert_int_eq(err.code, CW_ERR_DAMAGED);
 	}
@@ -103,9 +101,8 @@ START_TEST(a_symlink_in_the_way_is_not_followed)
 	int fd;
 
 	ck_assert_int_eq(symlinkat("..", root.dirfd, "out"), 0);
-	ck_assert_int_eq(cw_place_file_begin(place, "mail/out/x", false, &fd,
-			     &err),
-	    -1);
+	ck_assert_int_eq(
+	    cw_place_file_begin(place, "mail/out/x", false, &fd, &err), -1);
 	/* As the last part it is replaced by the file. */
 	put("mail/out", &e);
 	ck_assert_int_eq(readlinkat(root.dirfd, "out", (char[2]){0}, 2), -1);
@@ -133,8 +130,8 @@ END_TEST
 
 START_TEST(attributes_that_give_rights_are_refused)
 {
-	struct cw_xattr xattr = {"security.capability",
-	    (const uint8_t *)"x", 1};
+	struct cw_xattr xattr = {
+	    "security.capability", (const uint8_t *)"x", 1};
 	struct cw_attrs attrs = {.xattrs = &xattr, .xattr_count = 1};
 	struct cw_error err = CW_ERROR_INIT;
 	struct cw_buf encoded = CW_BUF_INIT;
@@ -144,8 +141,8 @@ START_TEST(attributes_that_give_rights_are_refused)
 	ck_assert_int_eq(cw_attrs_encode(&attrs, &encoded, &err), 0);
 	e.attrs = encoded.data;
 	e.attrs_len = encoded.len;
-	ck_assert_int_eq(cw_place_file_begin(place, "mail/x", false, &fd, &err),
-	    0);
+	ck_assert_int_eq(
+	    cw_place_file_begin(place, "mail/x", false, &fd, &err), 0);
 	ck_assert_int_eq(cw_place_file_finish(place, &fd, &e, &err), -1);
 	ck_assert_int_eq(err.code, CW_ERR_REFUSED);
 	cw_buf_free(&encoded);
@@ -165,14 +162,14 @@ START_TEST(deep_paths_are_reached)
 	cw_buf_text(&path, "mail");
 	for (int i = 0; i < 30; i++) { /* beyond PATH_MAX */
 		cw_buf_printf(&path, "/%s", part);
-		ck_assert_msg(cw_place_dir(place, cw_buf_string(&path),
-				  &err) == 0,
-		    "%s", err.message);
+		ck_assert_msg(
+		    cw_place_dir(place, cw_buf_string(&path), &err) == 0, "%s",
+		    err.message);
 	}
 	cw_buf_text(&path, "/x");
 	put(cw_buf_string(&path), &e);
-	ck_assert_int_eq(cw_place_stat(place, cw_buf_string(&path), &st, &err),
-	    0);
+	ck_assert_int_eq(
+	    cw_place_stat(place, cw_buf_string(&path), &st, &err), 0);
 	cw_buf_free(&path);
 }
 END_TEST

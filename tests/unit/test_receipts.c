@@ -4,11 +4,11 @@
 #include "base/fs.h"
 #include "site/identity.h"
 #include "site/receipts.h"
+#include "tests/unit/scratch.h"
 #include "tests/unit/vectors.h"
 
 #include <check.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,15 +17,6 @@ static struct cw_home *active, *recovery;
 static struct cw_minisign_secret *secret;
 static struct cw_set set;
 static char line[CW_RECEIPT_TEXT_SIZE];
-
-static int
-remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
 
 static struct cw_home *
 make_home(const char *name)
@@ -113,7 +104,7 @@ teardown(void)
 	cw_minisign_secret_free(secret);
 	cw_home_close(active);
 	cw_home_close(recovery);
-	nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	scratch_remove(dir);
 }
 
 static void

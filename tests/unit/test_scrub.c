@@ -3,6 +3,7 @@
 #include "base/fs.h"
 #include "media/scrub.h"
 #include "media/scrub_disk.h"
+#include "tests/unit/scratch.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -34,11 +35,8 @@ setup(void)
 static void
 teardown(void)
 {
-	char *command = cw_asprintf("rm -rf '%s'", root);
-
 	cw_close(&dirfd_);
-	ck_assert_int_eq(system(command), 0);
-	free(command);
+	scratch_remove(root);
 }
 
 static uint8_t *

@@ -9,6 +9,7 @@
 #include "formats/parity/parity.h"
 #include "seed/blocks.h"
 #include "seed/parity.h"
+#include "tests/unit/scratch.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -80,12 +81,9 @@ stop(void)
 static void
 teardown(void)
 {
-	char *command = cw_asprintf("rm -rf '%s'", root);
-
 	stop();
 	cw_close(&state);
-	ck_assert_int_eq(system(command), 0);
-	free(command);
+	scratch_remove(root);
 	for (unsigned i = 0; i < MEDIA_MAX; i++)
 		free(dirs[i]);
 }
@@ -567,15 +565,15 @@ END_TEST
 START_TEST(a_replaced_medium_costs_what_was_on_it_only)
 {
 	size_t left;
-	char *command;
+	char *seed;
 
 	begin(3, 1, 1, 4);
 	pack_across(2, 12);
 	close_all();
 	stop();
-	command = cw_asprintf("rm -rf '%s'/causeway", dirs[2]);
-	ck_assert_int_eq(system(command), 0);
-	free(command);
+	seed = cw_asprintf("%s/causeway", dirs[2]);
+	scratch_remove(seed);
+	free(seed);
 	ck_assert_int_eq(cw_ledger_open(state, &ledger, &err), 0);
 	open_target(4);
 	ck_assert_uint_eq(cw_target_medium(target, 2)->is.number, 3);

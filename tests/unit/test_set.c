@@ -7,6 +7,7 @@
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "media/set.h"
+#include "tests/unit/scratch.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -14,25 +15,6 @@
 #include <string.h>
 
 #define SEED "0123456789abcdef"
-
-/*
- * libgcrypt's pool of random numbers is reachable only from its secure memory,
- * where a leak checker does not look.
- */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_options(void);
-
-const char *
-__lsan_default_suppressions(void)
-{
-	return "leak:libgcrypt.so";
-}
-
-const char *
-__lsan_default_options(void)
-{
-	return "print_suppressions=0";
-}
 
 static char root[] = "/tmp/test_set.XXXXXX";
 static struct cw_minisign_secret *secret;
@@ -53,12 +35,9 @@ setup(void)
 static void
 teardown(void)
 {
-	char *command = cw_asprintf("rm -rf '%s'", root);
-
 	cw_set_free(set);
 	set = NULL;
-	ck_assert_int_eq(system(command), 0);
-	free(command);
+	scratch_remove(root);
 	cw_minisign_secret_free(secret);
 }
 

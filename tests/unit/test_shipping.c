@@ -1,24 +1,15 @@
 #include "base/fs.h"
 #include "seed/shipping.h"
+#include "tests/unit/scratch.h"
 #include "tests/unit/vectors.h"
 
 #include <check.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 static char dir[64];
 static int fd;
-
-static int
-remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	(void)st;
-	(void)flag;
-	(void)ftw;
-	return remove(path);
-}
 
 static void
 setup(void)
@@ -33,7 +24,7 @@ static void
 teardown(void)
 {
 	close(fd);
-	nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	scratch_remove(dir);
 }
 
 START_TEST(nothing_is_known_without_a_file)

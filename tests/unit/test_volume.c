@@ -8,7 +8,8 @@
 #include "formats/volume/acl.h"
 #include "formats/volume/header.h"
 #include "formats/volume/volume.h"
-#include "vectors.h"
+#include "tests/fuzz/bytes.h"
+#include "tests/unit/vectors.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -47,32 +48,6 @@ teardown(void)
 	cw_volume_writer_free(writer);
 	cw_volume_reader_free(reader);
 	cw_age_identity_free(identity);
-}
-
-static int
-append(void *arg, const uint8_t *data, size_t len, struct cw_error *err)
-{
-	(void)err;
-	cw_buf_append(arg, data, len);
-	return 0;
-}
-
-struct source {
-	const uint8_t *data;
-	size_t len;
-};
-
-static int
-take(void *arg, uint8_t *buf, size_t cap, size_t *got, struct cw_error *err)
-{
-	struct source *s = arg;
-
-	(void)err;
-	*got = s->len < cap ? s->len : cap;
-	memcpy(buf, s->data, *got);
-	s->data += *got;
-	s->len -= *got;
-	return 0;
 }
 
 static void

@@ -4,6 +4,8 @@
 #ifndef TESTS_UNIT_TREES_H
 #define TESTS_UNIT_TREES_H
 
+#include "tests/unit/scratch.h"
+
 #include "base/buf.h"
 #include "store/catalog.h"
 #include "store/scan.h"
@@ -17,17 +19,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-/*
- * libgcrypt keeps what it starts with for good, reached from its secure
- * memory, where a leak checker does not look.
- */
-const char *__lsan_default_suppressions(void);
-const char *
-__lsan_default_suppressions(void)
-{
-	return "leak:libgcrypt\n";
-}
 
 /* Fails with the error's sentence. */
 #define OK(call) ck_assert_msg((call) == 0, "%s: %s", #call, err.message)
@@ -47,20 +38,10 @@ tree_setup(void)
 	ck_assert_int_eq(mkdir(root, 0755), 0);
 }
 
-static inline int
-tree_remove_one(
-    const char *path, const struct stat *st, int type, struct FTW *at)
-{
-	(void)st;
-	(void)type;
-	(void)at;
-	return remove(path);
-}
-
 static inline void
 tree_teardown(void)
 {
-	nftw(tree_base, tree_remove_one, 16, FTW_DEPTH | FTW_PHYS);
+	scratch_remove(tree_base);
 }
 
 /* "BASE/root/NAME", in one of a few buffers. */

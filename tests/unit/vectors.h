@@ -13,17 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * libgcrypt keeps its random state for good, with the pointer to it in locked
- * memory, where a leak checker does not look.
- */
-const char *__lsan_default_suppressions(void);
-const char *
-__lsan_default_suppressions(void)
-{
-	return "leak:libgcrypt\n";
-}
-
 /* The bytes of a file, with a NUL behind them; aborts if it is not there. */
 static inline struct cw_buf
 vector_read_at(const char *root, const char *name)
