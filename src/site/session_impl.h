@@ -1,6 +1,7 @@
 /*
- * The inside of a session, shared by session.c (frames), session_hello.c
- * (who is who), session_order.c (orders).
+ * The inside of a session, shared by session.c (frames), session_stores.c (our
+ * stores), session_hello.c (who is who), session_meet.c (whose epoch is
+ * greater), session_order.c (orders).
  */
 #ifndef CW_SITE_SESSION_IMPL_H
 #define CW_SITE_SESSION_IMPL_H
@@ -110,6 +111,14 @@ bool session_look_at_role(struct slot *slot, bool remember);
 
 int session_open_stores(struct cw_session *s, struct cw_error *err);
 int session_hello(struct cw_session *s, struct cw_error *err);
+/*
+ * Takes note of a store of the peer, its number-th; one that is not ours as
+ * well is passed over.  A greater epoch of the peer's is taken over, and
+ * fences us where we were active.  A store that must not be shared is left
+ * out, with an event; that fails the session only if it is for this store.
+ */
+int session_meet(struct cw_session *s, const Cw__Store *theirs, uint32_t number,
+    struct cw_error *err);
 void session_close_store(struct slot *slot);
 /* The fence hook, if it is owed since another site took over. */
 void session_fence_owed(struct cw_session *s, struct slot *slot);
