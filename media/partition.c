@@ -1,6 +1,5 @@
 #include "media/partition.h"
 
-#include "base/buf.h"
 #include "base/fs.h"
 
 #include <blkid/blkid.h>

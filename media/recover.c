@@ -1,7 +1,6 @@
 #include "media/recover_impl.h"
 
 #include "base/buf.h"
-#include "base/fs.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -2,7 +2,6 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "base/fs.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -1,6 +1,5 @@
 #include "formats/age/age.h"
 
-#include "base/crypto.h"
 #include "formats/age/armor.h"
 #include "formats/age/header.h"
 #include "formats/age/open.h"

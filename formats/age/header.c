@@ -1,7 +1,6 @@
 #include "formats/age/header.h"
 
 #include "base/bytes.h"
-#include "base/crypto.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,5 @@
 #include "formats/age/key.h"
 
-#include "base/buf.h"
 #include "base/crypto.h"
 #include "formats/age/bech32.h"
 #include "formats/age/primitives.h"

@@ -1,7 +1,5 @@
 #include "formats/minisign/ed25519.h"
 
-#include "base/crypto.h"
-
 #include <gcrypt.h>
 #include <stdlib.h>
 #include <string.h>

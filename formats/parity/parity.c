@@ -1,7 +1,5 @@
 #include "formats/parity/parity.h"
 
-#include "base/bytes.h"
-
 #include <isa-l.h>
 #include <stdio.h>
 #include <stdlib.h>

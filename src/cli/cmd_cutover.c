@@ -3,7 +3,6 @@
 #include "cli/commands.h"
 #include "cli/link_events.h"
 #include "cli/output.h"
-#include "site/generation.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,3 @@
-#include "base/fs.h"
 #include "cli/commands.h"
 #include "cli/link_events.h"
 #include "cli/output.h"

@@ -1,6 +1,5 @@
 #include "base/fs.h"
 #include "base/progress.h"
-#include "base/text.h"
 #include "cli/ask.h"
 #include "cli/commands.h"
 #include "cli/output.h"

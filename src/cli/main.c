@@ -1,7 +1,6 @@
 #include "base/buf.h"
 #include "base/crypto.h"
 #include "base/progress.h"
-#include "base/text.h"
 #include "cli/ask.h"
 #include "cli/cli.h"
 #include "cli/commands.h"

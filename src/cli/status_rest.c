@@ -1,7 +1,6 @@
 #include "cli/status_rest.h"
 
 #include "base/bytes.h"
-#include "base/fs.h"
 #include "base/text.h"
 
 #include <dirent.h>

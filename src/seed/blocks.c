@@ -1,6 +1,5 @@
 #include "seed/blocks.h"
 
-#include "base/bytes.h"
 #include "base/fs.h"
 #include "media/set.h"
 

@@ -3,7 +3,6 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "replica/apply.h"
-#include "seed/import_trust.h"
 #include "store/changes.h"
 #include "store/contents.h"
 #include "store/increment.h"

@@ -6,7 +6,6 @@
 #include "seed/import_increment_impl.h"
 
 #include "base/buf.h"
-#include "base/bytes.h"
 #include "base/fs.h"
 #include "base/text.h"
 #include "formats/volume/volume.h"

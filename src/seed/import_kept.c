@@ -5,7 +5,6 @@
 #include "seed/import_impl.h"
 
 #include "base/bytes.h"
-#include "base/crypto.h"
 #include "base/fs.h"
 
 #include <dirent.h>

@@ -12,8 +12,6 @@
  */
 #include "seed/import_impl.h"
 
-#include "base/fs.h"
-
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

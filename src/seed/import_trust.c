@@ -1,6 +1,5 @@
 #include "seed/import_trust.h"
 
-#include "base/fs.h"
 #include "media/scrub.h"
 
 #include <inttypes.h>

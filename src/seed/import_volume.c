@@ -1,7 +1,6 @@
 #include "seed/import_volume.h"
 
 #include "base/buf.h"
-#include "base/bytes.h"
 #include "base/crypto.h"
 #include "base/direct.h"
 #include "base/fs.h"

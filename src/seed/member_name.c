@@ -1,7 +1,5 @@
 #include "seed/member_name.h"
 
-#include "base/bytes.h"
-
 #include <string.h>
 
 #define MARK   ".causeway-part-"

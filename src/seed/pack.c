@@ -5,7 +5,6 @@
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "base/rotating.h"
-#include "formats/volume/volume.h"
 #include "media/set.h"
 #include "seed/blocks.h"
 #include "seed/builder.h"

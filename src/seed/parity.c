@@ -1,7 +1,6 @@
 #include "seed/parity_impl.h"
 
 #include "base/buf.h"
-#include "base/bytes.h"
 #include "base/fs.h"
 #include "seed/blocks.h"
 

@@ -3,7 +3,6 @@
  * the members are read back to be proven, and are only copied to the medium.
  */
 #include "base/buf.h"
-#include "base/bytes.h"
 #include "base/fs.h"
 #include "base/progress.h"
 #include "media/set.h"

@@ -1,7 +1,6 @@
 #include "seed/shipping.h"
 
 #include "base/buf.h"
-#include "base/bytes.h"
 #include "base/fs.h"
 #include "base/percent.h"
 #include "base/text.h"

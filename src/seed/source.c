@@ -4,7 +4,6 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/text.h"
-#include "store/scan_list.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,6 @@
 /*
  * Which medium takes a volume: by room, and by how many are in progress.
  */
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/progress.h"

@@ -1,6 +1,4 @@
 #include "base/buf.h"
-#include "base/text.h"
-#include "media/blocks.h"
 #include "seed/verify_result.h"
 
 #include <stdlib.h>

@@ -4,7 +4,6 @@
 #include "site/config_impl.h"
 
 #include "base/bytes.h"
-#include "base/fs.h"
 #include "formats/mail/mail.h"
 #include "sync/carrier.h"
 

@@ -3,9 +3,6 @@
  */
 #include "site/config_impl.h"
 
-#include "base/bytes.h"
-#include "base/fs.h"
-
 #include <ini.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -5,7 +5,6 @@
 #include "site/cutover_impl.h"
 
 #include "base/fs.h"
-#include "replica/apply.h"
 #include "seed/import.h"
 
 #include <fcntl.h>

@@ -1,7 +1,6 @@
 /*
  * What the daemon says of itself: JSON for `status`, a line for systemd.
  */
-#include "base/log.h"
 #include "base/text.h"
 #include "site/daemon_impl.h"
 

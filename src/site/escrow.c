@@ -1,6 +1,5 @@
 #include "site/escrow.h"
 
-#include "base/bytes.h"
 #include "base/crypto.h"
 
 #include <ctype.h>

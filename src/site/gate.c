@@ -1,9 +1,7 @@
 #include "site/gate.h"
 
 #include "base/fs.h"
-#include "base/text.h"
 #include "site/mark.h"
-#include "site/identity.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,7 +1,6 @@
 #include "site/holders.h"
 
 #include "base/buf.h"
-#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/text.h"

@@ -5,7 +5,6 @@
 #include "base/crypto.h"
 #include "base/fs.h"
 #include "site/identity.h"
-#include "base/text.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -4,7 +4,6 @@
 #include "site/session_impl.h"
 
 #include "base/clock.h"
-#include "base/fs.h"
 #include "base/progress.h"
 #include "base/text.h"
 #include "site/channel.h"

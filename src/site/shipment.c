@@ -2,7 +2,6 @@
 
 #include "base/bytes.h"
 #include "base/fs.h"
-#include "base/text.h"
 #include "seed/custody_file.h"
 #include "seed/ledger.h"
 #include "seed/shipping.h"

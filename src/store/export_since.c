@@ -3,8 +3,6 @@
  * costs what changed since the base.
  */
 #include "base/bytes.h"
-#include "base/fs.h"
-#include "base/text.h"
 #include "store/catalog_impl.h"
 #include "store/increment.h"
 

@@ -4,7 +4,6 @@
 #include "store/scan_dir.h"
 
 #include "base/clock.h"
-#include "base/fs.h"
 #include "base/progress.h"
 #include "base/text.h"
 #include "store/scan.h"

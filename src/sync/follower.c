@@ -7,7 +7,6 @@
 #include "sync/follower_impl.h"
 
 #include "base/clock.h"
-#include "base/fs.h"
 #include "seed/import.h"
 #include "store/contents.h"
 

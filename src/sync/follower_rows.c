@@ -3,7 +3,6 @@
  */
 #include "sync/follower_impl.h"
 
-#include "base/text.h"
 #include "formats/mail/mail.h"
 #include "store/contents.h"
 

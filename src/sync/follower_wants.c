@@ -7,7 +7,6 @@
 #include "sync/follower_impl.h"
 
 #include "base/fs.h"
-#include "base/text.h"
 #include "formats/chunk/chunk.h"
 
 #include <stdlib.h>
