@@ -8,6 +8,7 @@ export LC_ALL=C
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
+. "$here/bench.sh"
 
 usage() {
 	cat <<'END'
@@ -29,56 +30,16 @@ cases_known=verify,cached,parallel,parity,repair,par2
 only=$cases_known rounds=5 causeway=$top/build/release/causeway
 messages=50000 store='' work='' keep=''
 while [ $# -gt 0 ]; do
-	case $1 in
-	--keep) keep=1 ;;
-	--help)
-		usage
-		exit 0
-		;;
-	--only | --rounds | --causeway | --messages | --store | --work)
-		if [ $# -lt 2 ]; then
-			usage >&2
-			exit 2
-		fi
-		printf -v "${1#--}" %s "$2"
-		shift
-		;;
-	*)
-		usage >&2
-		exit 2
-		;;
-	esac
-	shift
+	take_option "only rounds causeway messages store work" "$@"
+	shift "$taken"
 done
-case $rounds in '' | 0 | *[!0-9]*)
-	usage >&2
-	exit 2
-	;;
-esac
-if [ "$(id -u)" -ne 0 ]; then
-	echo "media.sh: must be run by root" >&2
-	exit 1
-fi
+check_rounds
+check_root
 command -v par2 >/dev/null ||
 	apt-get install -y --no-install-recommends par2 >/dev/null || exit 1
-[ -x "$causeway" ] || {
-	echo "media.sh: $causeway is not there; build it" >&2
-	exit 1
-}
-causeway=$(realpath "$causeway")
-
-note() { printf '%s %s\n' "$(date +%T)" "$*" >&2; }
-if [ -z "$work" ]; then
-	work=$(mktemp -d /tmp/causeway-media.XXXXXX)
-else
-	mkdir -p "$work" && work=$(cd "$work" && pwd) || exit 1
-fi
-mkdir -p "$work/bin" "$work/logs" "$work/media" || exit 1
-cc -O2 -o "$work/bin/measure" "$here/measure.c" &&
-	cc -O2 -o "$work/bin/mkstore" "$top/tests/tools/mkstore.c" || exit 1
-results=$work/results.tsv
-: >"$results"
-failures=0
+check_causeway
+make_work
+mkdir -p "$work/media" || exit 1
 loops=''
 
 # shellcheck disable=SC2317,SC2329 # called by the trap
@@ -286,7 +247,8 @@ for round in $(seq "$rounds"); do
 		}
 	done
 done
-awk -f "$here/media.awk" -v cpus="$(nproc)" -v kernel="$(uname -r)" \
+awk -f "$here/median.awk" -f "$here/media.awk" \
+	-v cpus="$(nproc)" -v kernel="$(uname -r)" \
 	-v commit="$(git -C "$top" rev-parse --short HEAD 2>/dev/null)" \
 	-v date="$(date -u +%F)" "$results"
 [ "$failures" -eq 0 ] || note "$failures failures"

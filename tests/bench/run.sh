@@ -6,6 +6,7 @@ export LC_ALL=C
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
+. "$here/bench.sh"
 
 usage() {
 	cat <<'END'
@@ -26,68 +27,30 @@ Exit status: 0 all ran (targets met or not), 1 something failed, 2 usage.
 END
 }
 
-stores=both caches=both rounds=5 only=seed,receive,verify
+store=both cache=both rounds=5 only=seed,receive,verify
 tools=causeway,tar,restic,borg,dar,casync,cp
 causeway=$top/build/release/causeway
 messages=50000,500000 parity='' work='' plain='' keep=''
 
 while [ $# -gt 0 ]; do
-	case $1 in
-	--plain) plain=1 ;;
-	--keep) keep=1 ;;
-	--help)
-		usage
-		exit 0
-		;;
-	--store | --cache | --rounds | --only | --tools | --causeway | \
-		--messages | --parity | --work)
-		if [ $# -lt 2 ]; then
-			usage >&2
-			exit 2
-		fi
-		case $1 in
-		--store) stores=$2 ;;
-		--cache) caches=$2 ;;
-		--rounds) rounds=$2 ;;
-		--only) only=$2 ;;
-		--tools) tools=$2 ;;
-		--causeway) causeway=$2 ;;
-		--messages) messages=$2 ;;
-		--parity) parity=$2 ;;
-		--work) work=$2 ;;
-		esac
+	if [ "$1" = --plain ]; then
+		plain=1
 		shift
-		;;
-	*)
-		usage >&2
-		exit 2
-		;;
-	esac
-	shift
+		continue
+	fi
+	take_option \
+		"store cache rounds only tools causeway messages parity work" "$@"
+	shift "$taken"
 done
 
-case $stores in both) stores='mixed small' ;; mixed | small) ;; *)
-	usage >&2
-	exit 2
-	;;
+case $store in both) stores='mixed small' ;; mixed | small) stores=$store ;;
+*) wrong_usage ;;
 esac
-case $caches in both) caches='warm cold' ;; warm | cold) ;; *)
-	usage >&2
-	exit 2
-	;;
+case $cache in both) caches='warm cold' ;; warm | cold) caches=$cache ;;
+*) wrong_usage ;;
 esac
-case $rounds in '' | 0 | *[!0-9]*)
-	usage >&2
-	exit 2
-	;;
-esac
-if [ "$(id -u)" -ne 0 ]; then
-	echo "run.sh: must be run by root" >&2
-	exit 1
-fi
-
-note() { printf '%s %s\n' "$(date +%T)" "$*" >&2; }
-wants() { case ",$only," in *",$1,"*) true ;; *) false ;; esac }
+check_rounds
+check_root
 
 # ---- what is needed ------------------------------------------------------
 
@@ -102,20 +65,11 @@ if [ -n "$missing" ]; then
 	apt-get install -y --no-install-recommends $missing >/dev/null || exit 1
 fi
 
-if [ -z "$work" ]; then
-	work=$(mktemp -d /tmp/causeway-bench.XXXXXX)
-else
-	mkdir -p "$work" && work=$(cd "$work" && pwd) || exit 1
-fi
-mkdir -p "$work/bin" "$work/logs" "$work/media" "$work/replica" || exit 1
-cc -O2 -o "$work/bin/measure" "$here/measure.c" &&
-	cc -O2 -o "$work/bin/mkstore" "$top/tests/tools/mkstore.c" || exit 1
+make_work
+mkdir -p "$work/media" "$work/replica" || exit 1
 
 media=$work/media replica=$work/replica
 media_device='' replica_device=''
-results=$work/results.tsv
-: >"$results"
-failures=0
 
 if [ ! -x "$causeway" ]; then
 	note "no $causeway: the other tools run alone"
@@ -426,7 +380,8 @@ peers="tar $(version tar --version), zstd $(version zstd -qV), \
 age $(version dpkg-query -W age), restic $(version restic version), \
 borg $(version borg --version), dar $(version dar --version), \
 casync $(version casync --version)"
-awk -f "$here/report.awk" -v cpus="$(nproc)" -v peers="$peers" \
+awk -f "$here/median.awk" -f "$here/report.awk" \
+	-v cpus="$(nproc)" -v peers="$peers" \
 	-v memory="$(awk '/MemTotal/ {print int($2 / 1024)}' /proc/meminfo)" \
 	-v kernel="$(uname -r)" -v commit="$(git -C "$top" rev-parse --short \
 		HEAD 2>/dev/null)" -v date="$(date -u +%F)" \

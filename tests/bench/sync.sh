@@ -9,6 +9,7 @@ export LC_ALL=C
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 top=$(cd "$here/../.." && pwd)
+. "$here/bench.sh"
 
 usage() {
 	cat <<'END'
@@ -29,53 +30,13 @@ END
 only=first,follow,noop rounds=5 causeway=$top/build/release/causeway
 messages=50000,500000 first='' noop='' work='' keep=''
 while [ $# -gt 0 ]; do
-	case $1 in
-	--keep) keep=1 ;;
-	--help)
-		usage
-		exit 0
-		;;
-	--only | --rounds | --causeway | --messages | --first | --noop | --work)
-		if [ $# -lt 2 ]; then
-			usage >&2
-			exit 2
-		fi
-		printf -v "${1#--}" %s "$2"
-		shift
-		;;
-	*)
-		usage >&2
-		exit 2
-		;;
-	esac
-	shift
+	take_option "only rounds causeway messages first noop work" "$@"
+	shift "$taken"
 done
-case $rounds in '' | 0 | *[!0-9]*)
-	usage >&2
-	exit 2
-	;;
-esac
-[ -x "$causeway" ] || {
-	echo "sync.sh: $causeway is not there; build it" >&2
-	exit 1
-}
-causeway=$(realpath "$causeway")
+check_rounds
+check_causeway
 export causeway
-
-note() { printf '%s %s\n' "$(date +%T)" "$*" >&2; }
-wants() { case ",$only," in *",$1,"*) true ;; *) false ;; esac }
-
-if [ -z "$work" ]; then
-	work=$(mktemp -d /tmp/causeway-bench.XXXXXX)
-else
-	mkdir -p "$work" && work=$(cd "$work" && pwd) || exit 1
-fi
-mkdir -p "$work/bin" "$work/logs" || exit 1
-cc -O2 -o "$work/bin/measure" "$here/measure.c" &&
-	cc -O2 -o "$work/bin/mkstore" "$top/tests/tools/mkstore.c" || exit 1
-results=$work/results.tsv
-: >"$results"
-failures=0
+make_work
 far=''
 
 # shellcheck disable=SC2317,SC2329 # called by the trap
