@@ -66,8 +66,7 @@ static int
 look_beside(const struct cw_home *home, const struct cw_config_store *store,
     struct facts *f, struct cw_error *err)
 {
-	char *path = cw_home_store_dir(home, store->name);
-	int dirfd = cw_open_dir(path, err), got = -1;
+	int dirfd = cw_home_open_store_dir(home, store->name, err), got = -1;
 	uint64_t generation;
 
 	f->peers = cw_calloc(home->config.peer_count + 1, sizeof(*f->peers));
@@ -82,7 +81,6 @@ look_beside(const struct cw_home *home, const struct cw_config_store *store,
 		cw_behind_load(dirfd, &f->behind);
 out:
 	cw_close(&dirfd);
-	free(path);
 	return got < 0 ? -1 : 0;
 }
 

@@ -15,15 +15,13 @@ static int
 by_link(struct cw_cli *cli, const char *store, const char *site,
     uint64_t *since, struct cw_error *err)
 {
-	char *path = cw_home_store_dir(cli->home, store);
 	struct cw_peer peer;
-	int dir = cw_open_dir(path, err);
+	int dir = cw_home_open_store_dir(cli->home, store, err);
 	int ret = dir < 0 ? -1 : cw_peer_load(dir, site, &peer, err);
 
 	if (ret == 0 && peer.has_acked)
 		*since = peer.acked_generation;
 	cw_close(&dir);
-	free(path);
 	return ret < 0 ? -1 : 0;
 }
 

@@ -145,24 +145,13 @@ cutover_save(const struct cw_cutover_options *o,
 	return ret;
 }
 
-static int
-open_store_dir(const struct cw_cutover_options *o,
-    const struct cw_config_store *store, struct cw_error *err)
-{
-	char *path = cw_home_store_dir(o->home, store->name);
-	int fd = cw_open_dir(path, err);
-
-	free(path);
-	return fd;
-}
-
 int
 cutover_lock(const struct cw_cutover_options *o,
     const struct cw_config_store *store, unsigned wait_ms, int *lock,
     struct cw_error *err)
 {
 	const struct timespec pause = {.tv_nsec = 20 * 1000000L};
-	int dirfd = open_store_dir(o, store, err), ret = -1;
+	int dirfd = cw_home_open_store_dir(o->home, store->name, err), ret = -1;
 
 	*lock = -1;
 	for (unsigned waited = 0; dirfd >= 0; waited += 20) {
@@ -192,7 +181,7 @@ int
 cutover_owe(const struct cw_cutover_options *o,
     const struct cw_config_store *store, uint64_t epoch, struct cw_error *err)
 {
-	int dirfd = open_store_dir(o, store, err), ret;
+	int dirfd = cw_home_open_store_dir(o->home, store->name, err), ret;
 
 	if (dirfd < 0)
 		return -1;
@@ -205,7 +194,7 @@ int
 cutover_is_owed(const struct cw_cutover_options *o,
     const struct cw_config_store *store, uint64_t epoch, struct cw_error *err)
 {
-	int dirfd = open_store_dir(o, store, err), got;
+	int dirfd = cw_home_open_store_dir(o->home, store->name, err), got;
 
 	if (dirfd < 0)
 		return -1;
@@ -224,7 +213,7 @@ cutover_promote(const struct cw_cutover_options *o,
 	if (cutover_hook(o, store, CW_HOOK_PROMOTE, role, reason, err) < 0)
 		return -1;
 	/* If it comes back in a crash, the hook is run once more. */
-	if ((dirfd = open_store_dir(o, store, NULL)) >= 0)
+	if ((dirfd = cw_home_open_store_dir(o->home, store->name, NULL)) >= 0)
 		cw_mark_clear(dirfd, CW_MARK_PROMOTING);
 	cw_close(&dirfd);
 	return 0;
@@ -284,10 +273,9 @@ cw_cutover_look(const struct cw_home *home, const struct cw_config_store *store,
     const struct cw_role *role, enum cw_cutover_rest *rest,
     struct cw_error *err)
 {
-	char *path = cw_home_store_dir(home, store->name);
-	int dirfd = cw_open_dir(path, err), owed = 0, split = 0;
+	int dirfd = cw_home_open_store_dir(home, store->name, err);
+	int owed = 0, split = 0;
 
-	free(path);
 	*rest = CW_CUTOVER_REST_NONE;
 	if (dirfd < 0)
 		return -1;

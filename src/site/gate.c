@@ -26,17 +26,6 @@ static void __attribute__((format(printf, 4, 5))) answer(
 	va_end(ap);
 }
 
-static int
-open_dir(const struct cw_home *home, const struct cw_config_store *store,
-    struct cw_error *err)
-{
-	char *path = cw_home_store_dir(home, store->name);
-	int fd = cw_open_dir(path, err);
-
-	free(path);
-	return fd;
-}
-
 /* "boot ID epoch N", as cw_gate_note writes it. */
 static void
 format_served(uint64_t epoch, const char *boot, char *text, size_t size)
@@ -71,7 +60,7 @@ cw_gate_note(const struct cw_home *home, const struct cw_config_store *store,
 	cw_boot_id(boot);
 	if (boot[0] == '\0')
 		return 0;
-	dir = open_dir(home, store, err);
+	dir = cw_home_open_store_dir(home, store->name, err);
 	if (dir < 0)
 		return -1;
 	if (!was_served(dir, epoch, boot)) {
@@ -306,7 +295,7 @@ cw_gate_look(const struct cw_home *home, const struct cw_config_store *store,
 		goto out;
 	gate->role = role.is;
 	gate->epoch = role.epoch;
-	dir = open_dir(home, store, err);
+	dir = cw_home_open_store_dir(home, store->name, err);
 	if (dir < 0)
 		goto out;
 	ret = decide(home, store, dir, &role, gate, err);

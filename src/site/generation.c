@@ -81,12 +81,10 @@ static int
 forget(const struct cw_home *home, const struct cw_config_store *store,
     struct cw_catalog *c, struct cw_error *err)
 {
-	char *path = cw_home_store_dir(home, store->name);
 	const struct cw_catalog_info *info = cw_catalog_info(c);
 	uint64_t least = UINT64_MAX;
-	int dirfd = cw_open_dir(path, err), ret = 0;
+	int dirfd = cw_home_open_store_dir(home, store->name, err), ret = 0;
 
-	free(path);
 	if (dirfd < 0)
 		return -1;
 	for (size_t i = 0; i < home->config.peer_count; i++) {

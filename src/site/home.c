@@ -361,6 +361,17 @@ cw_home_store_dir(const struct cw_home *home, const char *store)
 	return cw_asprintf("%s/stores/%s", home->state_path, store);
 }
 
+int
+cw_home_open_store_dir(
+    const struct cw_home *home, const char *store, struct cw_error *err)
+{
+	char *path = cw_home_store_dir(home, store);
+	int fd = cw_open_dir(path, err);
+
+	free(path);
+	return fd;
+}
+
 char *
 cw_home_catalog_path(const struct cw_home *home, const char *store)
 {

@@ -86,6 +86,10 @@ char *cw_home_store_dir(const struct cw_home *home, const char *store);
 char *cw_home_catalog_path(const struct cw_home *home, const char *store);
 char *cw_home_seed_dir(const struct cw_home *home, const char *seed_id);
 
+/* Opens the directory of a store.  Returns the descriptor, or -1. */
+int cw_home_open_store_dir(
+    const struct cw_home *home, const char *store, struct cw_error *err);
+
 /* Make these directories (0700) and their parents, if they are not there. */
 int cw_home_make_store_dir(
     const struct cw_home *home, const char *store, struct cw_error *err);

@@ -110,17 +110,6 @@ out:
 	return ret;
 }
 
-static int
-open_dir(const struct cw_home *home, const struct cw_config_store *store,
-    struct cw_error *err)
-{
-	char *path = cw_home_store_dir(home, store->name);
-	int fd = cw_open_dir(path, err);
-
-	free(path);
-	return fd;
-}
-
 int
 cw_home_role(const struct cw_home *home, const struct cw_config_store *store,
     struct cw_catalog *c, struct cw_role *role, struct cw_error *err)
@@ -152,7 +141,7 @@ cw_home_role(const struct cw_home *home, const struct cw_config_store *store,
 		followed = cw_config_peer(&home->config, store->follow);
 	if (followed != NULL)
 		start.origin = &followed->card.sign;
-	dir = open_dir(home, store, err);
+	dir = cw_home_open_store_dir(home, store->name, err);
 	if (dir < 0)
 		goto out;
 	ret = cw_role_load(dir, &start, role, err);
@@ -208,7 +197,7 @@ cw_home_role_save(const struct cw_home *home,
     const struct cw_role *role, const struct cw_minisign_secret *secret,
     struct cw_error *err)
 {
-	int dir = open_dir(home, store, err), ret = -1;
+	int dir = cw_home_open_store_dir(home, store->name, err), ret = -1;
 
 	if (dir < 0)
 		return -1;

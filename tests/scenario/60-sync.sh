@@ -10,32 +10,10 @@ need python3 jq mtree rsync sqlite3 setfacl setfattr
 [ "$(id -u)" -eq 0 ] || skip "owners and modes can only be restored by root"
 
 a=$tmp/a b=$tmp/b c=$tmp/c
-src=$tmp/source at_b=$tmp/replica-b at_c=$tmp/replica-c medium=$tmp/medium
-mkdir "$src" "$src/mail" "$src/conf" "$at_b" "$at_b/mail" "$at_b/conf" \
+at_b=$tmp/replica-b at_c=$tmp/replica-c medium=$tmp/medium
+mkdir "$at_b" "$at_b/mail" "$at_b/conf" \
     "$at_c" "$at_c/mail" "$at_c/conf" "$medium"
-setfattr -n user.probe -v 1 "$src" 2>/dev/null ||
-    skip "the filesystem of $tmp has no user attributes"
-setfattr -x user.probe "$src"
-python3 "$here/tree.py" awkward "$src/conf"
-python3 "$here/tree.py" maildirs "$src/mail" 200
-find "$src" -name '*.lock' -delete
-find "$src" -name half-delivered-message -delete
-chmod 755 "$src/mail" "$src/conf"
-m=$src/mail/hal.toups@metairie.example n=$src/mail/nora.landry@bay.example
-f=$src/conf
-
-changes() {
-	changes_kind=$1
-	shift
-	python3 "$here/changes.py" "$changes_kind" "$src/mail" "$@"
-}
-
-# noise SEED BYTES: what does not compress, and is nowhere else
-noise() {
-	python3 -c 'import random, sys
-sys.stdout.buffer.write(random.Random(int(sys.argv[1])).randbytes(
-    int(sys.argv[2])))' "$1" "$2"
-}
+. "$here/changing.sh"
 
 # sync SITE CLAIM [BYTES]: is typed there, and is to take no more than so many
 # bytes, as the site counts them

@@ -14,35 +14,13 @@ points=4
 [ "${1:-}" != --full ] || points=100
 
 a=$tmp/a b=$tmp/b
-src=$tmp/source dst=$tmp/replica
-mkdir "$src" "$src/mail" "$src/conf" "$dst" "$dst/mail" "$dst/conf"
-setfattr -n user.probe -v 1 "$src" 2>/dev/null ||
-    skip "the filesystem of $tmp has no user attributes"
-setfattr -x user.probe "$src"
+dst=$tmp/replica
+mkdir "$dst" "$dst/mail" "$dst/conf"
+. "$here/changing.sh"
 cc -O2 -o "$tmp/stopat" "$root/tests/tools/stopat.c" 2>"$tmp/cc" ||
     skip "tests/tools/stopat.c does not build"
 "$tmp/stopat" true
 [ $? -eq 77 ] && skip "the kernel has no seccomp notifications"
-python3 "$here/tree.py" awkward "$src/conf"
-python3 "$here/tree.py" maildirs "$src/mail" 200
-find "$src" -name '*.lock' -delete
-find "$src" -name half-delivered-message -delete
-chmod 755 "$src/mail" "$src/conf"
-m=$src/mail/hal.toups@metairie.example n=$src/mail/nora.landry@bay.example
-f=$src/conf
-
-changes() {
-	changes_kind=$1
-	shift
-	python3 "$here/changes.py" "$changes_kind" "$src/mail" "$@"
-}
-
-# noise SEED BYTES: what does not compress, and is nowhere else
-noise() {
-	python3 -c 'import random, sys
-sys.stdout.buffer.write(random.Random(int(sys.argv[1])).randbytes(
-    int(sys.argv[2])))' "$1" "$2"
-}
 
 # seed MEDIUM ARGUMENT...: packs onto a new medium
 seed() {
