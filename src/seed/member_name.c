@@ -33,8 +33,7 @@ cw_member_name_parse(const char *path, size_t len, size_t *base_len,
 	if (at[-1] == '/' || memcmp(at, MARK, sizeof(MARK) - 1) != 0)
 		return false;
 	at += sizeof(MARK) - 1;
-	if (!digits(at, part) ||
-	    memcmp(at + DIGITS, OF, sizeof(OF) - 1) != 0 ||
+	if (!digits(at, part) || memcmp(at + DIGITS, OF, sizeof(OF) - 1) != 0 ||
 	    !digits(at + DIGITS + sizeof(OF) - 1, parts) || *part > *parts)
 		return false;
 	*base_len = len - SUFFIX;

@@ -1,28 +1,21 @@
 #include "seed/pack.h"
 
 #include "base/buf.h"
-#include "base/bytes.h"
-#include "base/crypto.h"
 #include "base/fs.h"
 #include "base/rotating.h"
-#include "media/set.h"
-#include "seed/blocks.h"
 #include "seed/builder.h"
 #include "seed/finisher.h"
 #include "seed/increment.h"
 #include "seed/ledger.h"
+#include "seed/pack_begin.h"
 #include "seed/pack_media.h"
 #include "seed/pack_scan.h"
 #include "seed/pack_where.h"
 #include "seed/queue.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 /*
@@ -52,143 +45,6 @@ struct pack {
 	struct cw_missing *missing;
 	struct cw_pack_scanned scanned;
 };
-
-/* ---- the beginning: which seed, which media ---- */
-
-static char *
-seed_path(const struct pack *p, const uint8_t *seed_id)
-{
-	char id[CW_SEED_ID_TEXT];
-
-	cw_hex_encode(seed_id, CW_SEED_ID_SIZE, id);
-	return cw_asprintf("%s/%s", p->o->seeds_path, id);
-}
-
-static int
-open_seed_dir(
-    struct pack *p, const uint8_t *seed_id, bool make, struct cw_error *err)
-{
-	char *path = seed_path(p, seed_id);
-	int ret = 0;
-
-	if (make)
-		ret = cw_make_dirs(path, 0700, err);
-	if (ret == 0) {
-		p->seed_dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-		if (p->seed_dir < 0)
-			ret = errno == ENOENT
-				  ? 1
-				  : cw_error_errno(err, "cannot open %s", path);
-	}
-	free(path);
-	return ret;
-}
-
-static int
-check_resume(const struct pack *p, struct cw_error *err)
-{
-	const struct cw_pack_options *o = p->o;
-	const struct cw_ledger *l = &p->ledger;
-	bool is_same = strcmp(l->peer, o->peer) == 0 &&
-		       l->recipient_count == o->recipient_count;
-	char id[CW_SEED_ID_TEXT];
-
-	for (size_t i = 0; i < o->recipient_count && is_same; i++)
-		is_same =
-		    memcmp(l->recipients[i], o->recipients[i].point, 32) == 0;
-	cw_hex_encode(l->seed_id, CW_SEED_ID_SIZE, id);
-	if (!is_same)
-		return cw_error_set(err, CW_ERR_REFUSED,
-		    "seed %s of this store is unfinished, and was begun for %s "
-		    "with other recipients: finish it with the same --for and "
-		    "--recipient, or give it up with --new",
-		    id, l->peer);
-	if (o->has_parity &&
-	    (o->parity_k != l->parity_k || o->parity_m != l->parity_m ||
-		o->survive_media != l->survive_media))
-		return cw_error_set(err, CW_ERR_REFUSED,
-		    "seed %s is unfinished and was begun with other parity: "
-		    "leave out --parity and --survive-media to go on, or give "
-		    "it up with --new",
-		    id);
-	if (o->volume_size != 0 && o->volume_size != l->volume_size)
-		return cw_error_set(err, CW_ERR_REFUSED,
-		    "seed %s is unfinished and has volumes of %llu bytes: "
-		    "leave out --volume-size to go on, or give it up with "
-		    "--new",
-		    id, (unsigned long long)l->volume_size);
-	return cw_increment_check_resume(o, l, err);
-}
-
-/* A seed that was interrupted before it had a ledger never began. */
-static void
-remove_stillborn(struct pack *p, const uint8_t *seed_id)
-{
-	char *path = seed_path(p, seed_id);
-
-	(void)unlinkat(p->seed_dir, CW_LEDGER_FILE ".tmp", 0);
-	(void)rmdir(path);
-	free(path);
-}
-
-/* 0 if an unfinished seed was found, 1 if there is none. */
-static int
-resume(struct pack *p, struct cw_error *err)
-{
-	const struct cw_catalog_info *info = cw_catalog_info(p->o->catalog);
-	int ret;
-
-	if (!info->has_seed || p->o->is_new)
-		return 1;
-	ret = open_seed_dir(p, info->seed_id, false, err);
-	if (ret != 0)
-		return ret;
-	ret = cw_ledger_open(p->seed_dir, &p->ledger, err);
-	if (ret == 0 && (!p->ledger.is_finished || p->o->remake != 0))
-		return check_resume(p, err);
-	if (ret == 0) {
-		cw_seed_blocks_forget(p->seed_dir); /* if a crash left any */
-		cw_ledger_close(&p->ledger);
-	}
-	if (ret == 1)
-		remove_stillborn(p, info->seed_id);
-	cw_close(&p->seed_dir);
-	return ret < 0 ? -1 : 1;
-}
-
-static int
-begin(struct pack *p, struct cw_error *err)
-{
-	const struct cw_pack_options *o = p->o;
-	struct cw_ledger *l = &p->ledger;
-
-	memset(l, 0, sizeof(*l));
-	l->fd = -1;
-	cw_random(l->seed_id, sizeof(l->seed_id));
-	(void)snprintf(l->peer, sizeof(l->peer), "%s", o->peer);
-	l->time = (int64_t)time(NULL);
-	l->generation = cw_catalog_info(o->catalog)->generation;
-	l->base = o->since;
-	l->parity_k = o->has_parity ? o->parity_k : CW_PACK_PARITY_K;
-	l->parity_m = o->has_parity ? o->parity_m : CW_PACK_PARITY_M;
-	l->survive_media = o->survive_media;
-	l->volume_size = o->volume_size == 0
-			     ? cw_pack_media_volume_size(
-				   o, l->survive_media > 0 ? 0 : l->parity_m)
-			     : o->volume_size;
-	for (size_t i = 0; i < o->recipient_count; i++)
-		memcpy(l->recipients[i], o->recipients[i].point, 32);
-	l->recipient_count = (uint32_t)o->recipient_count;
-	/*
-	 * The ledger comes last: a seed id in the catalog without a ledger is
-	 * one that never began.
-	 */
-	if (cw_increment_check(o, err) < 0 ||
-	    cw_catalog_start_seed(o->catalog, l->seed_id, err) < 0 ||
-	    open_seed_dir(p, l->seed_id, true, err) != 0)
-		return -1;
-	return cw_ledger_create(p->seed_dir, l, err);
-}
 
 static int
 open_media(struct pack *p, struct cw_error *err)
@@ -576,12 +432,13 @@ pack(struct pack *p, struct cw_error *err)
 	for (size_t i = 0; i < p->o->to_count; i++)
 		if (cw_pack_where(p->o, p->o->to[i], err) < 0)
 			return -1;
-	found = resume(p, err);
+	found = cw_pack_resume(p->o, &p->ledger, &p->seed_dir, err);
 	if (found < 0)
 		return -1;
 	p->result->is_resumed = found == 0;
 	if (open_roots(p, err) < 0 || scan(p, err) < 0 ||
-	    (found == 1 && begin(p, err) < 0))
+	    (found == 1 &&
+		cw_pack_begin(p->o, &p->ledger, &p->seed_dir, err) < 0))
 		return -1;
 	memcpy(p->result->seed_id, p->ledger.seed_id, CW_SEED_ID_SIZE);
 	if (open_media(p, err) < 0 || hire(p, err) < 0 ||
