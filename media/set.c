@@ -363,7 +363,20 @@ static int
 no_manifest(const struct cw_set *set, const struct cw_signed *seen,
     struct cw_error *err)
 {
-	if (seen->has_file && set->fault_count > 0)
+	const struct cw_set_fault *f = set->faults;
+
+	for (size_t i = 0; i < set->fault_count; i++)
+		if (set->faults[i].kind == CW_SET_UNTRUSTED ||
+		    set->faults[i].is_missing)
+			f = &set->faults[i];
+	if (seen->has_file && f != NULL && f->kind != CW_SET_UNTRUSTED &&
+	    !f->is_missing)
+		return cw_error_set(err, CW_ERR_DAMAGED,
+		    "%s, nor can its copy: have the active site send it "
+		    "(`causeway seed manifest %s --to FILE`), and give it by "
+		    "--manifest FILE",
+		    f->message, set->seed_text);
+	if (seen->has_file && f != NULL)
 		return cw_error_set(
 		    err, CW_ERR_UNTRUSTED, "%s", set->faults[0].message);
 	return cw_error_set(err, CW_ERR_MISSING,

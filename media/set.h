@@ -126,6 +126,7 @@ struct cw_set {
  * Damage and distrust are not errors here: see faults and is_trusted.  An
  * error is CW_ERR_MISSING where a directory holds no seed or no medium has a
  * manifest, CW_ERR_UNTRUSTED where what there is of manifests is none,
+ * CW_ERR_DAMAGED where the device does not give it,
  * CW_ERR_USAGE where it is not clear which seed is meant (the message lists
  * them), CW_ERR_IO.  *out is then NULL.
  */
