@@ -377,8 +377,7 @@ no_manifest(const struct cw_set *set, const struct cw_signed *seen,
 		    "--manifest FILE",
 		    f->message, set->seed_text);
 	if (seen->has_file && f != NULL)
-		return cw_error_set(
-		    err, CW_ERR_UNTRUSTED, "%s", set->faults[0].message);
+		return cw_error_set(err, CW_ERR_UNTRUSTED, "%s", f->message);
 	return cw_error_set(err, CW_ERR_MISSING,
 	    "seed %s in %s has no manifest: it was not sealed to the end; run "
 	    "`causeway seed` again at the active site",

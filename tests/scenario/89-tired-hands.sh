@@ -191,4 +191,14 @@ check "by the later one" cmp new2/causeway/"$seed"/MANIFEST \
     p1/causeway/"$seed"/MANIFEST
 check "in both places" cmp new2/causeway/"$seed"/MANIFEST \
     p1/causeway/"$seed"/copy/MANIFEST
+
+# Neither copy of a manifest can be read: that is damage, and has a way out.
+cp -a p1 mute
+for f in mute/causeway/"$seed"/MANIFEST mute/causeway/"$seed"/copy/MANIFEST; do
+	rm "$f" && mkdir "$f"
+done
+check_status 4 "a manifest that can't be read is no forgery" \
+    site "$b" verify mute
+cp "$tmp/check.out" "$tmp/said"
+check "the message tells the way out" grep -q -- "--manifest FILE" "$tmp/said"
 finish

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -72,6 +73,28 @@ sockets(struct side *a, struct side *b)
 
 	ck_assert_int_eq(
 	    socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+	init_side(a, false, ends[0], ends[0], near_key, far_key);
+	init_side(b, true, ends[1], ends[1], far_key, near_key);
+}
+
+static void
+tcp_sockets(struct side *a, struct side *b)
+{
+	struct sockaddr_in at = {
+	    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof(at);
+	int ends[2], listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(listener, 0);
+	ck_assert_int_eq(bind(listener, (struct sockaddr *)&at, len), 0);
+	ck_assert_int_eq(listen(listener, 1), 0);
+	ck_assert_int_eq(
+	    getsockname(listener, (struct sockaddr *)&at, &len), 0);
+	ends[0] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ck_assert_int_eq(connect(ends[0], (struct sockaddr *)&at, len), 0);
+	ends[1] = accept(listener, NULL, NULL);
+	ck_assert_int_ge(ends[1], 0);
+	close(listener);
 	init_side(a, false, ends[0], ends[0], near_key, far_key);
 	init_side(b, true, ends[1], ends[1], far_key, near_key);
 }
@@ -644,6 +667,24 @@ START_TEST(peer_that_takes_nothing_ends_a_send_in_time)
 	ck_assert_int_eq(a.err.code, CW_ERR_UNREACHABLE);
 	cw_link_stats(a.link, &stats);
 	ck_assert_uint_ge(stats.blocked_ns, 100000000u);
+	ck_assert_uint_eq(stats.peer_ns, 0); /* no TCP: it cannot be known */
+	close_side(&a);
+	close_side(&b);
+}
+END_TEST
+
+START_TEST(peer_whose_window_is_full_is_told_from_a_slow_line)
+{
+	struct side a, b;
+	struct cw_link_stats stats;
+
+	tcp_sockets(&a, &b);
+	a.options.stall_ms = 500;
+	shake(&a, &b);
+	ck_assert_int_eq(send_for_ever(&a), -1);
+	ck_assert_int_eq(a.err.code, CW_ERR_UNREACHABLE);
+	cw_link_stats(a.link, &stats);
+	ck_assert_uint_ge(stats.peer_ns, 100000000u);
 	close_side(&a);
 	close_side(&b);
 }
@@ -846,6 +887,7 @@ main(void)
 	tcase_add_test(tc, what_comes_while_a_send_waits_is_kept);
 	tcase_add_test(tc, flood_from_a_peer_that_takes_nothing_ends_the_link);
 	tcase_add_test(tc, peer_that_takes_nothing_ends_a_send_in_time);
+	tcase_add_test(tc, peer_whose_window_is_full_is_told_from_a_slow_line);
 	tcase_add_test(tc, frame_over_the_limit_is_not_sent);
 	tcase_add_test(tc, several_pieces_make_one_frame);
 	tcase_add_test(
