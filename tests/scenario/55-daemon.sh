@@ -13,21 +13,6 @@ while [ $i -lt 200 ]; do
 	i=$((i + 1))
 done
 
-# await CLAIM COMMAND...: the command succeeds within 30 s
-await() {
-	await_claim=$1 await_left=300
-	shift
-	until "$@" >/dev/null 2>&1; do
-		await_left=$((await_left - 1))
-		if [ $await_left -eq 0 ]; then
-			fail "$await_claim"
-			return 1
-		fi
-		sleep 0.1
-	done
-	echo "ok - $await_claim"
-}
-
 is_running() {
 	site "$1" status --json | jq -e '.daemon != null'
 }

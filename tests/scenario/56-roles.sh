@@ -8,21 +8,6 @@
 need jq flock
 at_exit 'for pid in "$tmp"/*.pid; do kill -9 "$(cat "$pid")"; done 2>/dev/null'
 
-# await CLAIM COMMAND...: the command succeeds within 40 s
-await() {
-	await_claim=$1 await_left=400
-	shift
-	until "$@" >/dev/null 2>&1; do
-		await_left=$((await_left - 1))
-		if [ $await_left -eq 0 ]; then
-			fail "$await_claim"
-			return 1
-		fi
-		sleep 0.1
-	done
-	echo "ok - $await_claim"
-}
-
 # store SITE FILTER: jq's word on the store
 store() {
 	site "$tmp/$1" status mail --json | jq -e ".stores[0] | $2"

@@ -3,6 +3,8 @@
 #
 #   check "CLAIM" COMMAND...     the command succeeds
 #   check_status N "CLAIM" COMMAND...   it ends with status N
+#   await "CLAIM" COMMAND...     the command succeeds within 40 s; only its
+#                                failure is a check
 #   fail "CLAIM"                 a check that failed elsewhere
 #   skip "WHAT IS MISSING"       ends the scenario as skipped (77)
 #   need PROGRAM...              skips by name where one is not installed
@@ -59,6 +61,20 @@ check_status() {
 	echo "    status $lib_status, expected $lib_want: $*" | cut -c 1-400
 	head -n 20 "$tmp/check.out" | cut -c 1-300 | sed 's/^/    /'
 	return 1
+}
+
+await() {
+	lib_awaited=$1 lib_left=800
+	shift
+	until "$@" >/dev/null 2>&1; do
+		lib_left=$((lib_left - 1))
+		if [ "$lib_left" -eq 0 ]; then
+			fail "$lib_awaited"
+			return 1
+		fi
+		sleep 0.05
+	done
+	echo "ok - $lib_awaited"
 }
 
 fail() {

@@ -1,6 +1,5 @@
 # Sourced after sites.sh: two sites with a line between them, on one machine.
 #
-#   await CLAIM COMMAND...       the command succeeds within 30 s
 #   daemon_start DIR             `causeway run` at a site, at a port of its own
 #   daemon_stop DIR              ends it in order
 #   relay_start PORT             the line to that port; $relay_port is where
@@ -20,19 +19,6 @@ linked_end() {
 	done
 }
 at_exit linked_end
-
-await() {
-	await_claim=$1 await_left=600
-	shift
-	until "$@" >/dev/null 2>&1; do
-		await_left=$((await_left - 1))
-		if [ $await_left -eq 0 ]; then
-			fail "$await_claim"
-			return 1
-		fi
-		sleep 0.05
-	done
-}
 
 status_of() {
 	site "$1" status mail --json | jq -r ".stores[0].$2"
