@@ -142,8 +142,26 @@ check "and status has nothing to say" sh -c '
 	"$CAUSEWAY" --home "$1" status mail --json |
 	    jq -e ".stores[0].roots | all(.stale | not)"' sh "$a"
 
-mood 'echo $$ >'"$tmp"'/pid; sleep 60'
 sed -i '/^timeout = 1s/d' "$a/causeway.conf"
+# Killed in the middle of an output.
+before=$(sha256sum <"$spool/output")
+mood "echo half of it; echo \$\$ >'$tmp/printed'; exec sleep 60"
+"$CAUSEWAY" --home "$a" scan mail >/dev/null 2>&1 &
+killed=$!
+await "the command prints" test -s "$tmp/printed"
+await "which is taken into a file of its own" test -s "$spool/.output.new"
+kill -9 "$killed"
+wait "$killed" 2>/dev/null
+kill -9 "$(cat "$tmp/printed")"
+check "a kill leaves the old output" [ "$(sha256sum <"$spool/output")" = \
+    "$before" ]
+rm "$tmp/mood"
+check "the next scan" site "$a" scan mail
+check "and nothing of the killed one is left" [ ! -e "$spool/.output.new" ]
+check "nor in the generation" sh -c \
+    '! "$CAUSEWAY" --home "$1" ls -r mail | grep -q "output.new"' sh "$a"
+
+mood 'echo $$ >'"$tmp"'/pid; sleep 60'
 "$CAUSEWAY" --home "$a" scan mail >"$tmp/scan.out" 2>&1 &
 scan=$!
 await "the command runs" [ -s "$tmp/pid" ]
