@@ -23,6 +23,7 @@ enum stmt {
 	ST_DELETE,
 	ST_LIST,
 	ST_DIR_IDS,
+	ST_DIRS,
 	ST_NOTE_STAT,
 	ST_SET_DIGEST,
 	ST_PACK_FILE,
@@ -237,6 +238,30 @@ int catalog_dir_children(struct cw_catalog *c, int64_t dir, int64_t after,
 /* Up to max ids of all directories, after `after`, in order. */
 int catalog_dir_ids(struct cw_catalog *c, int64_t after, int64_t *ids,
     size_t max, size_t *count, struct cw_error *err);
+/* What a scan has to know of a directory to look at it. */
+struct catalog_dir {
+	int64_t id;
+	int64_t parent;
+	int64_t seen_mtime_ns;
+	int64_t seen_ctime_ns;
+	const char *name;
+	size_t name_len;
+};
+
+#define CATALOG_DIRS 64u
+
+struct catalog_dirs {
+	struct catalog_dir dirs[CATALOG_DIRS];
+	size_t count;
+	struct cw_buf names; /* their memory; the caller's to free */
+};
+
+/*
+ * As many as there is room for of the directories behind `after` up to `last`,
+ * in order, but never that of the roots.
+ */
+int catalog_dirs(struct cw_catalog *c, int64_t after, int64_t last,
+    struct catalog_dirs *out, struct cw_error *err);
 /* 1 if there is (still) a directory of this id, 0 if not. */
 int catalog_dir_exists(struct cw_catalog *c, int64_t dir, struct cw_error *err);
 int catalog_dir_parent(struct cw_catalog *c, int64_t dir, int64_t *parent,

@@ -30,6 +30,22 @@ dir_row(struct cw_catalog *c, int64_t dir, struct cw_error *err)
 	return NULL;
 }
 
+/* Parent and name of a directory, from a row that has them at col. */
+static int
+parent_of(struct cw_catalog *c, sqlite3_stmt *st, int col, int64_t dir,
+    int64_t *parent, const char **name, size_t *len, struct cw_error *err)
+{
+	*parent = sqlite3_column_int64(st, col);
+	*name = sqlite3_column_blob(st, col + 1);
+	*len = (size_t)sqlite3_column_bytes(st, col + 1);
+	/* An id is always greater than its parent's: no cycles. */
+	if (*parent >= 0 && *parent < dir && *len <= CW_ENTRY_NAME_MAX &&
+	    *name != NULL && cw_name_is_safe(*name, *len))
+		return 0;
+	return cw_error_set(err, CW_ERR_DAMAGED,
+	    "catalog %s has a malformed directory %" PRId64, c->path, dir);
+}
+
 int
 catalog_dir_parent(struct cw_catalog *c, int64_t dir, int64_t *parent,
     struct cw_buf *name, struct cw_error *err)
@@ -37,24 +53,17 @@ catalog_dir_parent(struct cw_catalog *c, int64_t dir, int64_t *parent,
 	sqlite3_stmt *st = dir_row(c, dir, err);
 	const char *text;
 	size_t len;
+	int ret;
 
 	if (st == NULL)
 		return -1;
-	*parent = sqlite3_column_int64(st, 0);
-	text = sqlite3_column_blob(st, 1);
-	len = (size_t)sqlite3_column_bytes(st, 1);
-	/* An id is always greater than its parent's: no cycles. */
-	if (*parent < 0 || *parent >= dir || len > CW_ENTRY_NAME_MAX ||
-	    text == NULL || !cw_name_is_safe(text, len)) {
-		sqlite3_reset(st);
-		return cw_error_set(err, CW_ERR_DAMAGED,
-		    "catalog %s has a malformed directory %" PRId64, c->path,
-		    dir);
+	ret = parent_of(c, st, 0, dir, parent, &text, &len, err);
+	if (ret == 0) {
+		cw_buf_reset(name);
+		cw_buf_append(name, text, len);
 	}
-	cw_buf_reset(name);
-	cw_buf_append(name, text, len);
 	sqlite3_reset(st);
-	return 0;
+	return ret;
 }
 
 /*
@@ -237,6 +246,46 @@ catalog_dir_ids(struct cw_catalog *c, int64_t after, int64_t *ids, size_t max,
 	sqlite3_bind_int64(st, 1, after);
 	sqlite3_bind_int64(st, 2, (int64_t)max);
 	return take_ids(c, st, ids, max, count, err);
+}
+
+int
+catalog_dirs(struct cw_catalog *c, int64_t after, int64_t last,
+    struct catalog_dirs *out, struct cw_error *err)
+{
+	sqlite3_stmt *st = catalog_stmt(c, ST_DIRS, err);
+	size_t at[CATALOG_DIRS];
+	int got = SQLITE_DONE;
+
+	out->count = 0;
+	cw_buf_reset(&out->names);
+	if (st == NULL)
+		return -1;
+	sqlite3_bind_int64(st, 1, after);
+	sqlite3_bind_int64(st, 2, last);
+	while (out->count < CATALOG_DIRS &&
+	       (got = sqlite3_step(st)) == SQLITE_ROW) {
+		struct catalog_dir *d = &out->dirs[out->count];
+		const char *name;
+
+		d->id = sqlite3_column_int64(st, 0);
+		if (d->id == 0)
+			continue;
+		if (parent_of(c, st, 1, d->id, &d->parent, &name, &d->name_len,
+			err) < 0) {
+			sqlite3_reset(st);
+			return -1;
+		}
+		d->seen_mtime_ns = sqlite3_column_int64(st, 3);
+		d->seen_ctime_ns = sqlite3_column_int64(st, 4);
+		at[out->count++] = out->names.len;
+		cw_buf_append(&out->names, name, d->name_len);
+	}
+	sqlite3_reset(st);
+	for (size_t i = 0; i < out->count; i++)
+		out->dirs[i].name = (const char *)out->names.data + at[i];
+	if (got != SQLITE_DONE && got != SQLITE_ROW)
+		return catalog_fail(c, "list directories", err);
+	return 0;
 }
 
 int

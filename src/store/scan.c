@@ -259,6 +259,7 @@ scan_release(struct scan *s)
 	free(s->owners);
 	free(s->roots);
 	free(s->order);
+	free(s->looks);
 	free(s->unreadable.ids);
 	cw_buf_free(&s->attrs);
 	cw_run_free(&s->page);

@@ -197,7 +197,7 @@ scan_settle_account(struct scan *s, int64_t dir, struct cw_error *err)
 	    list_again(s, &dirs, err) < 0)
 		goto out;
 	for (s->round = 1; s->round <= ROUNDS; s->round++) {
-		if (scan_pass_dirs(s, &dirs,
+		if (scan_pass(s, &dirs,
 			s->round <= ROUNDS_QUIET ? HOW_ROUND : HOW_AGAIN,
 			err) < 0)
 			goto out;

@@ -30,8 +30,8 @@
 #define SETTLE_NS    20000000
 #define SETTLE_TRIES 20
 
-static int64_t
-now_ns(void)
+int64_t
+scan_now_ns(void)
 {
 	struct timespec t;
 
@@ -48,7 +48,7 @@ struct raw {
 };
 
 struct listing {
-	struct lister *lister;
+	struct lister_thread *thread;
 	struct list_job *job;
 	struct list_batch *batch;
 	struct raw *raw;
@@ -331,7 +331,7 @@ static void
 next_batch(struct listing *s)
 {
 	struct list_batch *done = s->batch;
-	struct list_batch *fresh = lister_empty(s->lister);
+	struct list_batch *fresh = lister_empty(s->thread);
 
 	batch_reset(fresh, s->job);
 	fresh->mtime_ns = done->mtime_ns;
@@ -339,7 +339,7 @@ next_batch(struct listing *s)
 	fresh->looked_ns = done->looked_ns;
 	fresh->only_messages = done->only_messages;
 	done->end = LIST_MORE;
-	lister_fill(s->lister, done);
+	lister_fill(s->thread, done);
 	s->batch = fresh;
 }
 
@@ -395,7 +395,7 @@ look_before(struct listing *s, bool *settled, struct cw_error *err)
 	for (int tries = 0;; tries++) {
 		if (stat_dir(s, &b->mtime_ns, &b->ctime_ns, err) < 0)
 			return -1;
-		b->looked_ns = now_ns();
+		b->looked_ns = scan_now_ns();
 		*settled = b->looked_ns - b->mtime_ns > SETTLE_NS;
 		/* A directory from the future never settles. */
 		if (*settled || !s->job->settle || tries == SETTLE_TRIES ||
@@ -411,32 +411,29 @@ look_before(struct listing *s, bool *settled, struct cw_error *err)
  * a directory of the very same times, which then is not listed either.
  */
 static bool
-is_unchanged(struct listing *s)
+is_unchanged(const struct list_job *job)
 {
-	const struct list_job *job = s->job;
-	struct list_batch *b = s->batch;
+	int64_t mtime_ns;
 	struct stat st;
 
 	if (job->must_list || fstatat(job->root->fd, job->path, &st,
 				  AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT) < 0)
 		return false;
-	b->looked_ns = now_ns();
-	b->mtime_ns = cw_time_ns(st.st_mtim);
-	b->ctime_ns = cw_time_ns(st.st_ctim);
-	b->stable = b->looked_ns - b->mtime_ns > SETTLE_NS;
-	return S_ISDIR(st.st_mode) && b->mtime_ns == job->seen_mtime_ns &&
-	       b->ctime_ns == job->seen_ctime_ns && (b->stable || !job->settle);
+	mtime_ns = cw_time_ns(st.st_mtim);
+	return S_ISDIR(st.st_mode) && mtime_ns == job->seen_mtime_ns &&
+	       cw_time_ns(st.st_ctim) == job->seen_ctime_ns &&
+	       (!job->settle || scan_now_ns() - mtime_ns > SETTLE_NS);
 }
 
-static enum list_end
-list_one(struct listing *s, struct cw_error *err)
+/* 0 listed to its end, which is in *end; 1 it says what was seen. */
+static int
+list_one(struct listing *s, enum list_end *end, struct cw_error *err)
 {
 	struct list_job *job = s->job;
 	int64_t mtime_ns, ctime_ns;
 	bool settled;
 
-	if (is_unchanged(s))
-		return LIST_UNCHANGED;
+	*end = LIST_FAILED;
 	s->path.len = 0;
 	if (strcmp(job->path, ".") != 0)
 		cw_buf_text(&s->path, job->path);
@@ -446,34 +443,34 @@ list_one(struct listing *s, struct cw_error *err)
 		/* ELOOP, EXDEV: it is a symlink now. */
 		if (errno == ENOENT || errno == ENOTDIR || errno == ELOOP ||
 		    errno == EXDEV)
-			return LIST_GONE;
-		fail_at(s, "open", err);
-		return LIST_FAILED;
+			*end = LIST_GONE;
+		else
+			fail_at(s, "open", err);
+		return 0;
 	}
 	if (s->path.len > 0)
 		cw_buf_append(&s->path, "/", 1);
 	s->path_dir = s->path.len;
 	if (look_before(s, &settled, err) < 0)
-		return LIST_FAILED;
+		return 0;
 	if (!job->must_list && s->batch->mtime_ns == job->seen_mtime_ns &&
-	    s->batch->ctime_ns == job->seen_ctime_ns) {
-		s->batch->stable = settled;
-		return LIST_UNCHANGED;
-	}
+	    s->batch->ctime_ns == job->seen_ctime_ns)
+		return 1;
 	if (list_names(s, err) < 0 ||
 	    stat_dir(s, &mtime_ns, &ctime_ns, err) < 0)
-		return LIST_FAILED;
+		return 0;
 	s->batch->stable = settled && mtime_ns == s->batch->mtime_ns &&
 			   ctime_ns == s->batch->ctime_ns;
-	return LIST_DONE;
+	*end = LIST_DONE;
+	return 0;
 }
 
 struct listing *
-listing_new(struct lister *l)
+listing_new(struct lister_thread *t)
 {
 	struct listing *s = cw_calloc(1, sizeof(*s));
 
-	s->lister = l;
+	s->thread = t;
 	s->own_cwd = unshare(CLONE_FS) == 0;
 	s->raw = cw_calloc(LIST_BATCH_ITEMS, sizeof(*s->raw));
 	return s;
@@ -494,12 +491,19 @@ listing_run(struct listing *s, struct list_job *job)
 	struct cw_error err = CW_ERROR_INIT;
 	enum list_end end;
 
+	if (is_unchanged(job)) {
+		lister_pass_over(s->thread, job, NULL);
+		return;
+	}
 	s->job = job;
 	s->raw_count = 0;
-	s->batch = lister_empty(s->lister);
+	s->batch = lister_empty(s->thread);
 	batch_reset(s->batch, job);
-	end = list_one(s, &err);
+	if (list_one(s, &end, &err) == 1) {
+		lister_pass_over(s->thread, job, s->batch);
+		return;
+	}
 	s->batch->err = err;
 	s->batch->end = end;
-	lister_fill(s->lister, s->batch);
+	lister_fill(s->thread, s->batch);
 }

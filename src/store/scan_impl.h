@@ -60,6 +60,14 @@ struct scan_ids {
 	size_t cap;
 };
 
+/* What a directory said when it was looked at. */
+struct scan_look {
+	int64_t dir;
+	int64_t mtime_ns;
+	int64_t ctime_ns;
+	bool stable;
+};
+
 struct scan {
 	struct cw_catalog *c;
 	const struct cw_scan_options *options;
@@ -76,13 +84,19 @@ struct scan {
 	uint64_t suspects;	    /* ever noted */
 	uint64_t fresh;		    /* new messages noted */
 
+	int64_t began_ns;  /* no directory was looked at before */
+	uint64_t differed; /* entries that were not what the catalog had */
+
 	/* How the pass under way treats what it lists. */
+	enum scan_how how;
 	enum belief belief;  /* of what it finds missing */
 	uint64_t pass_moved; /* directories that were not as last looked at */
 	bool note_unsettled; /* put their accounts into temp.unsettled */
 	int round;	     /* of an account, from 1; else 0 */
 
 	sqlite3_stmt *st[SC_COUNT];
+	struct scan_look *looks; /* that are not in temp.look yet */
+	size_t look_count;
 	struct cw_run page; /* rows of a directory */
 	size_t *order;	    /* of a batch's items, by name */
 	size_t order_cap;
@@ -99,9 +113,22 @@ void scan_ids_append(struct scan_ids *l, int64_t id);
 /* The root that a path "root/a/b" of the catalog is in; NULL: none of ours. */
 struct scan_root *scan_root_of(struct scan *s, const char *path, size_t len);
 bool scan_is_mail(const struct scan_root *r);
-/* Looks at these directories; s->pass_moved says how many had moved. */
-int scan_pass_dirs(struct scan *s, const struct scan_ids *dirs,
-    enum scan_how how, struct cw_error *err);
+/*
+ * Looks at these directories, at all of the catalog's if list is NULL;
+ * s->pass_moved says how many had moved.
+ */
+int scan_pass(struct scan *s, const struct scan_ids *list, enum scan_how how,
+    struct cw_error *err);
+
+/* scan_look.c */
+
+/* What a directory said in an earlier pass of this scan; 1: was not asked. */
+int scan_look_last(struct scan *s, int64_t dir, int64_t *mtime_ns,
+    int64_t *ctime_ns, bool *stable, struct cw_error *err);
+/* Remembers what it says now, for the passes after scan_look_keep. */
+int scan_look_note(
+    struct scan *s, const struct list_batch *b, struct cw_error *err);
+int scan_look_keep(struct scan *s, struct cw_error *err);
 
 /* scan_account.c: settles all that is open in a directory's account. */
 int scan_settle_account(struct scan *s, int64_t dir, struct cw_error *err);

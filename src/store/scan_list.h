@@ -2,6 +2,8 @@
  * The listing half of a scan: threads that open directories beneath their
  * roots, list them and look at what is in them, without knowing the catalog.
  * One thread feeds them with jobs and takes the batches they fill.
+ * Waking a thread costs more than looking at a directory that did not change:
+ * both go over by the dozen.
  */
 #ifndef CW_STORE_SCAN_LIST_H
 #define CW_STORE_SCAN_LIST_H
@@ -51,25 +53,26 @@ struct list_job {
 	struct list_job *next;
 	int64_t dir;
 	const struct list_root *root;
-	char *path;	       /* relative to the root; "." is the root */
 	int64_t seen_mtime_ns; /* if the directory still says this, */
 	int64_t seen_ctime_ns; /* it is not listed, unless must_list */
 	bool must_list;
-	bool with_attrs; /* look at everybody's extended attributes */
-	bool settle;	 /* wait until a change would change the mtime */
-	bool is_new;	 /* the catalog has nothing of it yet */
-	int fd;		 /* of the directory, until the job is freed, or -1 */
-	bool spilled;	 /* the feeder's mark: earlier batches were put aside */
+	bool with_attrs;    /* look at everybody's extended attributes */
+	bool settle;	    /* wait until a change would change the mtime */
+	bool is_new;	    /* the catalog has nothing of it yet */
+	bool was_looked_at; /* by the scan: seen is of then */
+	int fd;	      /* of the directory, until the job is freed, or -1 */
+	bool spilled; /* the feeder's mark: earlier batches were put aside */
 	uint64_t skipped;
 	uint64_t vanished;
+	char path[]; /* relative to the root; "." is the root */
 };
 
+/* A directory that says what was seen gives no batch at all. */
 enum list_end {
-	LIST_MORE,	/* another batch of this job comes */
-	LIST_DONE,	/* all of it was listed */
-	LIST_UNCHANGED, /* not listed: it says what was seen */
-	LIST_GONE,	/* no such directory, or no directory */
-	LIST_FAILED,	/* err says why */
+	LIST_MORE,   /* another batch of this job comes */
+	LIST_DONE,   /* all of it was listed */
+	LIST_GONE,   /* no such directory, or no directory */
+	LIST_FAILED, /* err says why */
 };
 
 struct list_batch {
@@ -89,18 +92,28 @@ struct list_batch {
 	struct cw_error err;
 };
 
+/* By the clock that stamps files. */
+int64_t scan_now_ns(void);
+
 struct lister;
 
 struct lister *lister_new(unsigned threads);
 /* Stops the threads; what they hold is dropped. */
 void lister_free(struct lister *l);
 
-/* Takes ownership of the job. */
+/*
+ * Takes ownership of the job.  Threads are woken for many jobs at once, and by
+ * lister_take at the latest.
+ */
 void lister_submit(struct lister *l, struct list_job *job);
-/* The next batch; NULL if no job is under way. */
-struct list_batch *lister_take(struct lister *l);
+/*
+ * The next batch.  NULL if there is none, and no more than so many jobs are
+ * under way.
+ */
+struct list_batch *lister_take(struct lister *l, size_t under_way);
 /* Gives the batch back; with an end that is not LIST_MORE the job is freed. */
 void lister_return(struct lister *l, struct list_batch *b);
-size_t lister_in_flight(const struct lister *l);
+/* Jobs submitted of which more may come; some may have ended meanwhile. */
+size_t lister_under_way(const struct lister *l);
 
 #endif

@@ -298,8 +298,10 @@ scan_update(struct scan *s, const struct list_job *job,
 {
 	bool same_stamps, same;
 
-	if (old == NULL)
+	if (old == NULL) {
+		s->differed++;
 		return add(s, job, e, err);
+	}
 	if (old->kind != e->kind &&
 	    (old->kind == CW_KIND_DIR || e->kind == CW_KIND_DIR)) {
 		uint64_t before = s->c->info.entries;

@@ -5,7 +5,8 @@
  *    nearly in the order of their key).  What is missing becomes a suspect.
  * 2. Every directory of a mail store again, but only its mtime: what moved
  *    since it was listed is listed again.  This finds the message that was
- *    renamed from a directory not yet read into one already read.
+ *    renamed from a directory not yet read into one already read.  It is left
+ *    out where pass 1 found all as it was before the scan began.
  * 3. The accounts in which something moved or is suspected: scan_account.c.
  *    Only now a suspect of such an account is believed.
  * 4. If any was, pass 2 once more, for what moved between accounts.  What it
@@ -16,7 +17,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define WINDOW 32u /* directories under way at once */
+/* Directories under way at once, and with how many of them more are sent. */
+#define WINDOW	   128u
+#define WINDOW_LOW 64u
 /* With more of them it is not some directories that are damaged. */
 #define UNREADABLE_MAX 1000u
 #define RACY_NS	       INT64_C(2000000000)
@@ -62,64 +65,43 @@ suspect_dir(struct scan *s, int64_t dir, struct cw_error *err)
 
 /* ---- one directory ---- */
 
-/* What a directory said when it was last listed; 1 if it never was. */
-static int
-last_look(struct scan *s, int64_t dir, int64_t *mtime_ns, int64_t *ctime_ns,
-    bool *stable, struct cw_error *err)
+/*
+ * Does every change of what is in the directory change its mtime?  Files that
+ * are written in place say nothing to it, and are not looked at: only messages
+ * may be in it, or nothing at all, as in a Maildir's tmp.
+ */
+static bool
+tells_by_mtime(const struct list_batch *b)
 {
-	sqlite3_stmt *st = scan_stmt(s, SC_LOOK_GET, err);
-	int got;
+	const struct list_job *job = b->job;
 
-	if (st == NULL)
-		return -1;
-	sqlite3_bind_int64(st, 1, dir);
-	got = sqlite3_step(st);
-	if (got == SQLITE_ROW) {
-		*mtime_ns = sqlite3_column_int64(st, 0);
-		*ctime_ns = sqlite3_column_int64(st, 1);
-		*stable = sqlite3_column_int(st, 2) != 0;
-	}
-	sqlite3_reset(st);
-	if (got != SQLITE_ROW && got != SQLITE_DONE)
-		return catalog_fail(s->c, "recall a directory", err);
-	return got == SQLITE_ROW ? 0 : 1;
-}
-
-static int
-note_look(struct scan *s, const struct list_batch *b, struct cw_error *err)
-{
-	sqlite3_stmt *st = scan_stmt(s, SC_LOOK_PUT, err);
-
-	if (st == NULL)
-		return -1;
-	sqlite3_bind_int64(st, 1, b->job->dir);
-	sqlite3_bind_int64(st, 2, b->mtime_ns);
-	sqlite3_bind_int64(st, 3, b->ctime_ns);
-	sqlite3_bind_int(st, 4, b->stable);
-	return catalog_run(s->c, st, err);
+	if (b->count == 0 && !job->spilled && job->skipped == 0 &&
+	    job->vanished == 0)
+		return true;
+	return b->only_messages &&
+	       job->root->format->dir_tells(job->path, strlen(job->path));
 }
 
 /*
  * Lets the next scan pass over the directory if it stays as it is.  One that
  * was changed just before it was listed may change again under the same
- * mtime (git calls it racily clean), and files that are written in place say
- * nothing to their directory.
+ * mtime (git calls it racily clean).
  */
 static int
 note_seen(struct scan *s, const struct list_batch *b, struct cw_error *err)
 {
 	const struct list_job *job = b->job;
-	const char *path = job->path;
 	int64_t age = b->looked_ns - b->mtime_ns;
-	bool tells = b->stable && b->only_messages &&
-		     (age > RACY_NS || age < -RACY_NS) &&
-		     job->root->format->dir_tells(path, strlen(path));
+	bool tells =
+	    b->stable && (age > RACY_NS || age < -RACY_NS) && tells_by_mtime(b);
 	int64_t mtime_ns = tells ? b->mtime_ns : 0;
 	int64_t ctime_ns = tells ? b->ctime_ns : 0;
-	int64_t old_mtime_ns, old_ctime_ns;
+	int64_t old_mtime_ns = job->seen_mtime_ns;
+	int64_t old_ctime_ns = job->seen_ctime_ns;
 
-	if (catalog_dir_seen(
-		s->c, job->dir, &old_mtime_ns, &old_ctime_ns, err) < 0)
+	/* In the first pass that is what the catalog had. */
+	if (s->how != HOW_FIRST && catalog_dir_seen(s->c, job->dir,
+				       &old_mtime_ns, &old_ctime_ns, err) < 0)
 		return -1;
 	if (old_mtime_ns == mtime_ns && old_ctime_ns == ctime_ns)
 		return 0;
@@ -141,62 +123,87 @@ scan_root_of(struct scan *s, const char *path, size_t len)
 	return NULL;
 }
 
-static int
-make_job(struct scan *s, int64_t dir, enum scan_how how, const char *path,
-    struct scan_root *root, struct cw_error *err)
+/* Of a directory in the one of this path; parent "" is that of the roots. */
+static struct list_job *
+new_job(const struct catalog_dir *d, const char *parent, size_t parent_len)
 {
-	struct list_job *job = cw_calloc(1, sizeof(*job));
-	bool stable = true;
-	int got;
+	const char *slash = memchr(parent, '/', parent_len);
+	size_t skip = slash == NULL ? parent_len : (size_t)(slash - parent) + 1;
+	size_t len = parent_len - skip;
+	struct list_job *job =
+	    cw_calloc(1, sizeof(*job) + len + d->name_len + 2);
+	char *to = job->path;
 
-	job->dir = dir;
+	if (parent_len == 0) {
+		*to = '.';
+		return job;
+	}
+	memcpy(to, parent + skip, len);
+	if (len > 0)
+		to[len++] = '/';
+	memcpy(to + len, d->name, d->name_len);
+	return job;
+}
+
+static int
+make_job(struct scan *s, const struct catalog_dir *d, struct scan_root *root,
+    struct list_job *job, struct cw_error *err)
+{
+	bool stable = true;
+	int looked = 1;
+
+	job->dir = d->id;
 	job->root = &root->list;
-	job->path = cw_strdup(path);
-	job->fd = -1;
-	job->settle = how == HOW_ROUND;
-	got = last_look(
-	    s, dir, &job->seen_mtime_ns, &job->seen_ctime_ns, &stable, err);
-	if (got > 0) {
-		got = catalog_dir_seen(
-		    s->c, dir, &job->seen_mtime_ns, &job->seen_ctime_ns, err);
-		job->is_new = dir >= s->first_new_dir;
+	job->settle = s->how == HOW_ROUND;
+	if (s->how != HOW_FIRST)
+		looked = scan_look_last(s, d->id, &job->seen_mtime_ns,
+		    &job->seen_ctime_ns, &stable, err);
+	if (looked < 0)
+		return -1;
+	job->was_looked_at = looked == 0;
+	if (looked == 1) {
+		job->seen_mtime_ns = d->seen_mtime_ns;
+		job->seen_ctime_ns = d->seen_ctime_ns;
+		job->is_new = d->id >= s->first_new_dir;
 		job->with_attrs = job->is_new;
 		job->must_list = s->full || job->seen_mtime_ns == 0;
 		stable = true;
 	}
-	if (got < 0) {
-		free(job->path);
-		free(job);
-		return -1;
-	}
 	job->must_list = job->must_list || !stable;
-	lister_submit(s->lister, job);
 	return 0;
 }
 
 /* Submits a directory, if it still is one and its root is scanned. */
 static int
-dispatch(struct scan *s, int64_t dir, enum scan_how how, struct cw_error *err)
+dispatch(struct scan *s, const struct catalog_dir *d, struct cw_error *err)
 {
 	struct scan_root *root;
-	const char *path, *slash;
+	struct list_job *job;
+	const char *parent;
 	size_t len;
 	int there = 1;
 
-	if (dir == 0)
-		return 0;
 	if (s->has_removed_dirs)
-		there = catalog_dir_exists(s->c, dir, err);
+		there = catalog_dir_exists(s->c, d->id, err);
 	if (there <= 0)
 		return there;
-	if (cw_catalog_dir_path(s->c, dir, &path, &len, err) < 0)
+	if (cw_catalog_dir_path(s->c, d->parent, &parent, &len, err) < 0)
 		return -1;
-	root = scan_root_of(s, path, len);
+	root = len == 0 ? scan_root_of(s, d->name, d->name_len)
+			: scan_root_of(s, parent, len);
 	if (root == NULL || !root->in_pass)
 		return 0;
-	slash = memchr(path, '/', len);
-	return make_job(
-	    s, dir, how, slash == NULL ? "." : slash + 1, root, err);
+	if (len + d->name_len + 1 > CW_PATH_MAX)
+		return cw_error_set(err, CW_ERR_UNSUPPORTED,
+		    "catalog %s has a path longer than %u bytes", s->c->path,
+		    CW_PATH_MAX);
+	job = new_job(d, parent, len);
+	if (make_job(s, d, root, job, err) < 0) {
+		free(job);
+		return -1;
+	}
+	lister_submit(s->lister, job);
+	return 0;
 }
 
 static int
@@ -250,31 +257,51 @@ check_root(struct scan *s, const struct list_batch *b, struct cw_error *err)
 	return 0;
 }
 
+/*
+ * Has the directory moved since it was looked at last?  In the first pass:
+ * since the scan began, as far as can be told, or is it not what the catalog
+ * has?
+ */
+static bool
+has_moved(const struct scan *s, const struct list_batch *b, bool differs)
+{
+	const struct list_job *job = b->job;
+	int64_t recent_ns = s->began_ns - RACY_NS;
+	bool same_times = job->seen_mtime_ns == b->mtime_ns &&
+			  job->seen_ctime_ns == b->ctime_ns;
+
+	if (!b->stable)
+		return true;
+	if (s->how != HOW_FIRST)
+		return !job->was_looked_at || !same_times;
+	return differs || (job->seen_mtime_ns != 0 && !same_times) ||
+	       b->mtime_ns > recent_ns || b->ctime_ns > recent_ns;
+}
+
 static int
 merge_listed(struct scan *s, struct list_batch *b, struct cw_error *err)
 {
 	struct list_job *job = b->job;
-	int64_t mtime_ns = 0, ctime_ns = 0;
-	bool stable = false;
-	int looked = last_look(s, job->dir, &mtime_ns, &ctime_ns, &stable, err);
+	uint64_t differed = s->differed;
 
-	if (looked < 0 || check_root(s, b, err) < 0)
+	if (check_root(s, b, err) < 0)
 		return -1;
-	if (looked == 1 || mtime_ns != b->mtime_ns || ctime_ns != b->ctime_ns ||
-	    !b->stable) {
+	if (!job->was_looked_at) {
+		s->result->dirs_read++;
+		s->result->skipped += job->skipped;
+		if (s->options != NULL)
+			cw_progress_add(s->options->progress, 0, b->count);
+	}
+	s->result->vanished += job->vanished;
+	if (scan_merge(s, b, err) < 0)
+		return -1;
+	if (has_moved(s, b, s->differed != differed)) {
 		s->pass_moved++;
 		if (s->note_unsettled && note_unsettled(s, job->dir, err) < 0)
 			return -1;
 	}
-	s->result->dirs_read += looked == 1;
-	s->result->skipped += looked == 1 ? job->skipped : 0;
-	s->result->vanished += job->vanished;
-	if (s->options != NULL && looked == 1)
-		cw_progress_add(s->options->progress, 0, b->count);
-	if (scan_merge(s, b, err) < 0)
-		return -1;
 	/* A kind that changed may have taken the directory away. */
-	return note_look(s, b, err) < 0 ? -1 : note_seen(s, b, err);
+	return scan_look_note(s, b, err) < 0 ? -1 : note_seen(s, b, err);
 }
 
 /*
@@ -298,6 +325,8 @@ keep_unreadable(struct scan *s, struct list_batch *b, struct cw_error *err)
 	for (size_t i = 0; i < s->unreadable.count; i++)
 		if (s->unreadable.ids[i] == job->dir)
 			return 0;
+	/* Whatever was moved into it cannot be seen. */
+	s->pass_moved++;
 	scan_ids_append(&s->unreadable, job->dir);
 	if (s->result->unreadable++ == 0)
 		s->result->first_unreadable = b->err;
@@ -321,66 +350,72 @@ handle(struct scan *s, struct list_batch *b, struct cw_error *err)
 		return scan_spill(s, b, err);
 	case LIST_DONE:
 		return merge_listed(s, b, err);
-	case LIST_GONE:
-		if (strcmp(job->path, ".") == 0)
-			return cw_error_set(err, CW_ERR_MISSING,
-			    "the directory of root %s went away",
-			    job->root->name);
-		s->result->vanished++;
-		return suspect_dir(s, job->dir, err);
 	default:
-		return 0;
+		break;
 	}
+	if (strcmp(job->path, ".") == 0)
+		return cw_error_set(err, CW_ERR_MISSING,
+		    "the directory of root %s went away", job->root->name);
+	s->result->vanished++;
+	return suspect_dir(s, job->dir, err);
 }
 
 /* ---- passes ---- */
 
 /* Where a pass takes its directories from. */
 struct dirs {
-	const int64_t *list; /* NULL: all of the catalog, in order */
-	size_t count;
-	size_t at;
-	int64_t page[64];
+	const struct scan_ids *list; /* NULL: all of the catalog, in order */
+	size_t listed;		     /* of the list, so far */
 	int64_t last;
+	struct catalog_dirs page;
+	size_t at;
 };
 
 /* 1 and *dir, 0 none (yet: directories that are found come last). */
 static int
-next_dir(struct scan *s, struct dirs *d, int64_t *dir, struct cw_error *err)
+next_dir(struct scan *s, struct dirs *d, const struct catalog_dir **dir,
+    struct cw_error *err)
 {
-	if (d->at == d->count && d->list == NULL) {
+	while (d->at == d->page.count) {
+		int64_t last = INT64_MAX;
+
+		if (d->list != NULL) {
+			if (d->listed == d->list->count)
+				return 0;
+			last = d->list->ids[d->listed++];
+			d->last = last - 1;
+		}
 		d->at = 0;
-		if (catalog_dir_ids(
-			s->c, d->last, d->page, 64, &d->count, err) < 0)
+		if (catalog_dirs(s->c, d->last, last, &d->page, err) < 0)
 			return -1;
+		if (d->list == NULL && d->page.count == 0)
+			return 0;
 	}
-	if (d->at == d->count)
-		return 0;
-	*dir = d->list != NULL ? d->list[d->at] : d->page[d->at];
-	d->at++;
-	d->last = *dir;
+	*dir = &d->page.dirs[d->at++];
+	d->last = (*dir)->id;
 	return 1;
 }
 
 static int
-pass(struct scan *s, struct dirs *d, enum scan_how how, struct cw_error *err)
+run_pass(struct scan *s, struct dirs *d, struct cw_error *err)
 {
-	s->pass_moved = 0;
 	for (;;) {
+		const struct catalog_dir *dir;
 		struct list_batch *b;
 		int got = 1, ret;
-		int64_t dir;
 
-		while (lister_in_flight(s->lister) < WINDOW &&
+		while (lister_under_way(s->lister) < WINDOW &&
 		       (got = next_dir(s, d, &dir, err)) == 1) {
-			if (dispatch(s, dir, how, err) < 0)
+			if (dispatch(s, dir, err) < 0)
 				return -1;
 		}
 		if (got < 0 || cw_stop_check(err) < 0)
 			return -1;
-		b = lister_take(s->lister);
-		if (b == NULL)
+		b = lister_take(s->lister, got == 1 ? WINDOW_LOW : 0);
+		if (b == NULL && got == 0)
 			return 0;
+		if (b == NULL)
+			continue;
 		ret = handle(s, b, err);
 		lister_return(s->lister, b);
 		if (ret < 0)
@@ -389,20 +424,22 @@ pass(struct scan *s, struct dirs *d, enum scan_how how, struct cw_error *err)
 }
 
 int
-scan_pass_dirs(struct scan *s, const struct scan_ids *dirs, enum scan_how how,
+scan_pass(struct scan *s, const struct scan_ids *list, enum scan_how how,
     struct cw_error *err)
 {
-	struct dirs d = {.list = dirs->ids, .count = dirs->count};
+	struct dirs *d = cw_calloc(1, sizeof(*d));
+	int ret;
 
-	return pass(s, &d, how, err);
-}
-
-static int
-pass_all(struct scan *s, enum scan_how how, struct cw_error *err)
-{
-	struct dirs d = {.last = 0};
-
-	return pass(s, &d, how, err);
+	d->list = list;
+	s->how = how;
+	s->pass_moved = 0;
+	ret = run_pass(s, d, err);
+	cw_buf_free(&d->page.names);
+	free(d);
+	/* Where nothing moved no other pass will ask. */
+	if (ret == 0 && (how != HOW_FIRST || s->pass_moved > 0))
+		ret = scan_look_keep(s, err);
+	return ret;
 }
 
 bool
@@ -462,10 +499,18 @@ scan_passes(struct scan *s, struct cw_error *err)
 
 	s->belief = BELIEF_OPEN;
 	choose_all_roots(s);
-	if (pass_all(s, HOW_FIRST, err) < 0)
+	s->began_ns = scan_now_ns();
+	if (scan_pass(s, NULL, HOW_FIRST, err) < 0)
 		return -1;
+	/*
+	 * Every directory was, when it was looked at, as it had been when the
+	 * scan began, and that is what the catalog has: nothing can have been
+	 * moved out of sight.
+	 */
+	if (s->pass_moved == 0)
+		return 0;
 	s->note_unsettled = true;
-	if (choose_mail_roots(s) > 0 && pass_all(s, HOW_AGAIN, err) < 0)
+	if (choose_mail_roots(s) > 0 && scan_pass(s, NULL, HOW_AGAIN, err) < 0)
 		return -1;
 	s->note_unsettled = false;
 	choose_all_roots(s);
@@ -478,5 +523,5 @@ scan_passes(struct scan *s, struct cw_error *err)
 	s->belief = BELIEF_DOUBTFUL;
 	if (s->suspects == 0 || choose_mail_roots(s) == 0)
 		return 0;
-	return pass_all(s, HOW_AGAIN, err);
+	return scan_pass(s, NULL, HOW_AGAIN, err);
 }

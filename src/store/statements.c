@@ -21,6 +21,8 @@ static const char *const statements[ST_COUNT] = {
     [ST_LIST] = "SELECT " ENTRY_COLUMNS " FROM entry"
 		" WHERE dir=?1 AND name>?2 ORDER BY name LIMIT ?3",
     [ST_DIR_IDS] = "SELECT id FROM dir WHERE id>?1 ORDER BY id LIMIT ?2",
+    [ST_DIRS] = "SELECT id,parent,name,seen_mtime_ns,seen_ctime_ns FROM dir"
+		" WHERE id>?1 AND id<=?2 ORDER BY id",
     [ST_NOTE_STAT] = "UPDATE entry SET ino=?3,ctime_ns=?4,linkgroup=?5,"
 		     "mtime_ns=coalesce(?6,mtime_ns)"
 		     " WHERE dir=?1 AND name=?2",

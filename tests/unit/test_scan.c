@@ -79,6 +79,35 @@ START_TEST(old_directories_of_messages_are_not_read_again)
 }
 END_TEST
 
+START_TEST(an_empty_directory_is_not_read_again_until_something_comes)
+{
+	struct cw_catalog *c = open_catalog();
+	struct cw_scan_result r;
+	struct cw_entry e;
+
+	make_maildir("u");
+	age_dir("u/cur", 10);
+	age_dir("u/new", 10);
+	age_dir("u/tmp", 10);
+	scan_with(c, NULL, NULL);
+	r = scan_with(c, NULL, NULL);
+	ck_assert_uint_eq(r.dirs_read, 2);
+	write_file("u/tmp/dovecot-keywords", "0 x\n");
+	age_dir("u/tmp", 9);
+	r = scan_with(c, NULL, NULL);
+	ck_assert_uint_eq(r.dirs_read, 3);
+	ck_assert_int_eq(find(c, "mail/u/tmp/dovecot-keywords", &e), 0);
+	/* What is left out is there, and may be let in by configuration. */
+	ck_assert_int_eq(unlink(in_root("u/tmp/dovecot-keywords")), 0);
+	write_file("u/tmp/1.M1.h", "half");
+	age_dir("u/tmp", 8);
+	scan_with(c, NULL, NULL);
+	r = scan_with(c, NULL, NULL);
+	ck_assert_uint_eq(r.dirs_read, 3);
+	cw_catalog_close(c);
+}
+END_TEST
+
 START_TEST(a_directory_changed_just_now_is_read_again)
 {
 	struct cw_catalog *c = open_catalog();
@@ -834,6 +863,8 @@ main(void)
 	tcase_add_test(tc, first_scan_finds_everything_and_reads_nothing);
 	tcase_add_test(tc, nothing_changed_raises_no_generation);
 	tcase_add_test(tc, old_directories_of_messages_are_not_read_again);
+	tcase_add_test(
+	    tc, an_empty_directory_is_not_read_again_until_something_comes);
 	tcase_add_test(tc, a_directory_changed_just_now_is_read_again);
 	tcase_add_test(tc, files_written_in_place_keep_their_directory_open);
 	tcase_add_test(tc, flags_and_moves_keep_the_digest);
