@@ -2,11 +2,10 @@
 
 #include "base/buf.h"
 #include "base/bytes.h"
+#include "formats/zframe/job.h"
 #include "formats/zframe/layout.h"
 
 #include <assert.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zstd.h>
@@ -15,8 +14,8 @@
 #define LONG_LEVEL  1
 #define LONG_WINDOW 25
 #define LONG_HASH   15
-#define LONG_SPACE  (256u << 10)
-#define LONG_FLUSH  (256u << 10)
+#define LONG_LDM    9
+#define LONG_PIECE  (1u << 20)
 
 /* How a SHORT frame of no asked-for level is made, see SPEC.md, Choices. */
 #define SHORT_LEVEL	2
@@ -29,28 +28,12 @@
 /* What a LONG frame may have taken in and not yet given out: two blocks. */
 #define LONG_UNSEEN (2u * ((128u << 10) + FRAME_WORST))
 
-/*
- * One SHORT frame at a time is compressed by a thread of its own while the
- * next one fills, so that one stream keeps two cores busy.
- */
-struct job {
-	pthread_mutex_t lock;
-	pthread_cond_t changed;
-	pthread_t thread;
-	bool has_thread;
-	bool is_ending;
-	bool is_waiting; /* there is something to compress, or being so */
-	uint8_t *in;
-	size_t size;  /* of in; 0: the writer has got the last result */
-	uint8_t *out; /* bound bytes */
-	size_t bound;
-	size_t result; /* what zstd said */
-};
+#define PAD_PIECE (256u << 10)
 
 struct cw_zframe_writer {
-	ZSTD_CCtx *short_ctx; /* the job's while one waits */
-	struct job job;
+	ZSTD_CCtx *short_ctx;
 	ZSTD_CCtx *long_ctx; /* NULL until needed */
+	struct zframe_job *job;
 	cw_zframe_sink_fn *sink;
 	void *arg;
 
@@ -58,7 +41,8 @@ struct cw_zframe_writer {
 	enum cw_zframe_kind kind;
 	uint64_t content;  /* of the open frame */
 	uint64_t packed;   /* of the open frame, LONG only */
-	uint8_t *in;	   /* CW_ZFRAME_SHORT_MAX: content of a SHORT frame */
+	uint8_t *in;	   /* CW_ZFRAME_SHORT_MAX: of its content, ... */
+	size_t fill;	   /* ... what no job has got yet */
 	uint8_t *other;	   /* the same, of the job; NULL until needed */
 	struct cw_buf out; /* what the sink has not got */
 	uint64_t written;
@@ -96,99 +80,6 @@ context(int level)
 	return ctx;
 }
 
-/* ---- the job ---- */
-
-static void *
-compress(void *arg)
-{
-	struct cw_zframe_writer *w = arg;
-	struct job *j = &w->job;
-
-	pthread_mutex_lock(&j->lock);
-	for (;;) {
-		size_t result;
-
-		while (!j->is_waiting && !j->is_ending)
-			pthread_cond_wait(&j->changed, &j->lock);
-		if (j->is_ending)
-			break;
-		pthread_mutex_unlock(&j->lock);
-		result = ZSTD_compress2(
-		    w->short_ctx, j->out, j->bound, j->in, j->size);
-		pthread_mutex_lock(&j->lock);
-		j->result = result;
-		j->is_waiting = false;
-		pthread_cond_broadcast(&j->changed);
-	}
-	pthread_mutex_unlock(&j->lock);
-	return NULL;
-}
-
-/*
- * Begins with the content of `in`, in the background if there is a thread to
- * be had.  Signals are for the thread of the program that expects them.
- */
-static void
-begin_job(struct cw_zframe_writer *w, bool in_background)
-{
-	struct job *j = &w->job;
-	sigset_t all, old;
-
-	assert(j->size == 0);
-	if (in_background && !j->has_thread) {
-		sigfillset(&all);
-		pthread_sigmask(SIG_SETMASK, &all, &old);
-		j->has_thread =
-		    pthread_create(&j->thread, NULL, compress, w) == 0;
-		pthread_sigmask(SIG_SETMASK, &old, NULL);
-	}
-	j->in = w->in;
-	j->size = (size_t)w->content;
-	if (!in_background || !j->has_thread) {
-		j->result = ZSTD_compress2(
-		    w->short_ctx, j->out, j->bound, j->in, j->size);
-		return;
-	}
-	w->in = w->other == NULL ? cw_malloc(CW_ZFRAME_SHORT_MAX) : w->other;
-	w->other = j->in;
-	pthread_mutex_lock(&j->lock);
-	j->is_waiting = true;
-	pthread_cond_broadcast(&j->changed);
-	pthread_mutex_unlock(&j->lock);
-}
-
-/* Waits for the job, if there is one. */
-static void
-await_job(struct cw_zframe_writer *w)
-{
-	struct job *j = &w->job;
-
-	if (j->size == 0)
-		return;
-	pthread_mutex_lock(&j->lock);
-	while (j->is_waiting)
-		pthread_cond_wait(&j->changed, &j->lock);
-	pthread_mutex_unlock(&j->lock);
-}
-
-static void
-end_job(struct job *j)
-{
-	if (j->has_thread) {
-		pthread_mutex_lock(&j->lock);
-		while (j->is_waiting)
-			pthread_cond_wait(&j->changed, &j->lock);
-		j->is_ending = true;
-		pthread_cond_broadcast(&j->changed);
-		pthread_mutex_unlock(&j->lock);
-		pthread_join(j->thread, NULL);
-	}
-	pthread_cond_destroy(&j->changed);
-	pthread_mutex_destroy(&j->lock);
-}
-
-/* ---- the writer ---- */
-
 struct cw_zframe_writer *
 cw_zframe_writer_new(int level)
 {
@@ -204,10 +95,7 @@ cw_zframe_writer_new(int level)
 		set(w->short_ctx, ZSTD_c_hashLog, SHORT_HASH);
 		set(w->short_ctx, ZSTD_c_minMatch, SHORT_MIN_MATCH);
 	}
-	pthread_mutex_init(&w->job.lock, NULL);
-	pthread_cond_init(&w->job.changed, NULL);
-	w->job.bound = ZSTD_compressBound(CW_ZFRAME_SHORT_MAX);
-	w->job.out = cw_malloc(w->job.bound);
+	w->job = zframe_job_new(CW_ZFRAME_SHORT_MAX);
 	w->in = cw_malloc(CW_ZFRAME_SHORT_MAX);
 	return w;
 }
@@ -217,10 +105,9 @@ cw_zframe_writer_free(struct cw_zframe_writer *w)
 {
 	if (w == NULL)
 		return;
-	end_job(&w->job);
+	zframe_job_free(w->job);
 	ZSTD_freeCCtx(w->short_ctx);
 	ZSTD_freeCCtx(w->long_ctx);
-	free(w->job.out);
 	free(w->in);
 	free(w->other);
 	free(w->entries);
@@ -231,12 +118,12 @@ cw_zframe_writer_free(struct cw_zframe_writer *w)
 void
 cw_zframe_start(struct cw_zframe_writer *w, cw_zframe_sink_fn *sink, void *arg)
 {
-	await_job(w);
-	w->job.size = 0;
+	zframe_job_drop(w->job);
 	w->sink = sink;
 	w->arg = arg;
 	w->is_open = false;
 	w->content = 0;
+	w->fill = 0;
 	w->packed = 0;
 	w->written = 0;
 	w->count = 0;
@@ -325,6 +212,7 @@ cw_zframe_begin(
 			set(w->long_ctx, ZSTD_c_windowLog, LONG_WINDOW);
 			set(w->long_ctx, ZSTD_c_hashLog, LONG_HASH);
 			set(w->long_ctx, ZSTD_c_enableLongDistanceMatching, 1);
+			set(w->long_ctx, ZSTD_c_ldmHashRateLog, LONG_LDM);
 		}
 		r = ZSTD_CCtx_reset(w->long_ctx, ZSTD_reset_session_only);
 		if (ZSTD_isError(r))
@@ -333,77 +221,81 @@ cw_zframe_begin(
 	w->is_open = true;
 	w->kind = kind;
 	w->content = 0;
+	w->fill = 0;
 	w->packed = 0;
 	return 0;
 }
 
-/* Waits for the SHORT frame that is being compressed, and gives it. */
+/* A piece of the open LONG frame, or else a whole SHORT one, is output now. */
+static int
+give_piece(struct cw_zframe_writer *w, const struct zframe_piece *piece,
+    struct cw_error *err)
+{
+	if (w->is_open && w->kind == CW_ZFRAME_LONG)
+		w->packed += piece->packed;
+	else if (record(w, piece->packed, piece->size, err) < 0)
+		return -1;
+	if (!w->is_held && w->out.len == 0) {
+		w->written += piece->packed;
+		return w->sink(w->arg, piece->data, piece->packed, err);
+	}
+	memcpy(
+	    cw_buf_reserve(&w->out, piece->packed), piece->data, piece->packed);
+	return give(w, piece->packed, 0, err);
+}
+
+/* Waits for what is being compressed, if anything is, and gives it. */
 static int
 collect(struct cw_zframe_writer *w, struct cw_error *err)
 {
-	struct job *j = &w->job;
-	size_t size = j->size, packed;
+	struct zframe_piece piece;
+	int ret = zframe_job_collect(w->job, &piece, err);
 
-	if (size == 0)
-		return 0;
-	await_job(w);
-	packed = j->result;
-	j->size = 0;
-	if (ZSTD_isError(packed))
-		return failed(packed, err);
-	if (record(w, packed, size, err) < 0)
+	return ret <= 0 ? ret : give_piece(w, &piece, err);
+}
+
+/*
+ * What was filled becomes the job: a whole SHORT frame, or a piece of a LONG
+ * one.  In the background: the other memory fills meanwhile.  The piece before
+ * is given when this one is under way.
+ */
+static int
+hand_over(struct cw_zframe_writer *w, enum zframe_part part, bool in_background,
+    struct cw_error *err)
+{
+	ZSTD_CCtx *ctx = part == ZFRAME_WHOLE ? w->short_ctx : w->long_ctx;
+	uint8_t *full = w->in;
+	struct zframe_piece before;
+	int ret;
+
+	ret = zframe_job_collect(w->job, &before, err);
+	if (ret < 0)
 		return -1;
-	if (!w->is_held && w->out.len == 0) {
-		w->written += packed;
-		return w->sink(w->arg, j->out, packed, err);
+	if (in_background) {
+		w->in = w->other != NULL ? w->other
+					 : cw_malloc(CW_ZFRAME_SHORT_MAX);
+		w->other = full;
 	}
-	memcpy(cw_buf_reserve(&w->out, packed), j->out, packed);
-	return give(w, packed, 0, err);
-}
-
-/* The open frame, which is SHORT and not empty, becomes the job. */
-static int
-end_short(struct cw_zframe_writer *w, bool in_background, struct cw_error *err)
-{
-	if (collect(w, err) < 0)
+	zframe_job_begin(w->job, ctx, full, w->fill, part, in_background);
+	w->fill = 0;
+	if (ret > 0 && give_piece(w, &before, err) < 0)
 		return -1;
-	begin_job(w, in_background);
 	return in_background ? 0 : collect(w, err);
-}
-
-static int
-feed_long(struct cw_zframe_writer *w, const void *data, size_t len,
-    ZSTD_EndDirective mode, struct cw_error *err)
-{
-	ZSTD_inBuffer in = {data, len, 0};
-	size_t r;
-
-	do {
-		size_t cap = ZSTD_CStreamOutSize();
-		ZSTD_outBuffer out = {cw_buf_reserve(&w->out, cap), cap, 0};
-
-		r = ZSTD_compressStream2(w->long_ctx, &out, &in, mode);
-		if (ZSTD_isError(r))
-			return failed(r, err);
-		w->packed += out.pos;
-		if (give(w, out.pos, LONG_FLUSH, err) < 0)
-			return -1;
-	} while (in.pos < in.size || (mode == ZSTD_e_end && r != 0));
-	return 0;
 }
 
 static int
 end(struct cw_zframe_writer *w, bool in_background, struct cw_error *err)
 {
-	w->is_open = false;
-	if (w->content == 0)
-		return collect(w, err);
-	if (w->kind == CW_ZFRAME_SHORT)
-		return end_short(w, in_background, err);
-	if (feed_long(w, NULL, 0, ZSTD_e_end, err) < 0 ||
-	    record(w, w->packed, w->content, err) < 0)
+	if (w->kind == CW_ZFRAME_SHORT || w->content == 0) {
+		w->is_open = false;
+		if (w->content == 0)
+			return collect(w, err);
+		return hand_over(w, ZFRAME_WHOLE, in_background, err);
+	}
+	if (hand_over(w, ZFRAME_END, false, err) < 0)
 		return -1;
-	return give(w, 0, 0, err);
+	w->is_open = false;
+	return record(w, w->packed, w->content, err);
 }
 
 int
@@ -419,6 +311,13 @@ frame_max(const struct cw_zframe_writer *w)
 					  : CW_ZFRAME_LONG_MAX;
 }
 
+/* Content that goes to a job at once. */
+static size_t
+piece_max(const struct cw_zframe_writer *w)
+{
+	return w->kind == CW_ZFRAME_SHORT ? CW_ZFRAME_SHORT_MAX : LONG_PIECE;
+}
+
 int
 cw_zframe_write(struct cw_zframe_writer *w, const void *data, size_t len,
     struct cw_error *err)
@@ -427,22 +326,25 @@ cw_zframe_write(struct cw_zframe_writer *w, const void *data, size_t len,
 
 	assert(w->is_open);
 	while (len > 0) {
-		size_t n = len;
+		size_t n = piece_max(w) - w->fill;
+		int ret = 0;
 
-		if (n > frame_max(w) - w->content)
-			n = (size_t)(frame_max(w) - w->content);
-		if (w->kind == CW_ZFRAME_LONG) {
-			if (feed_long(w, from, n, ZSTD_e_continue, err) < 0)
-				return -1;
-		} else if (from != w->in + w->content) {
-			memcpy(w->in + w->content, from, n);
-		}
+		if (n > len)
+			n = len;
+		if (from != w->in + w->fill)
+			memcpy(w->in + w->fill, from, n);
+		w->fill += n;
 		w->content += n;
 		from += n;
 		len -= n;
-		if (w->content == frame_max(w) &&
-		    (end(w, true, err) < 0 ||
-			cw_zframe_begin(w, w->kind, err) < 0))
+		if (w->content == frame_max(w)) {
+			ret = end(w, true, err);
+			if (ret == 0)
+				ret = cw_zframe_begin(w, w->kind, err);
+		} else if (w->fill == piece_max(w)) {
+			ret = hand_over(w, ZFRAME_PIECE, true, err);
+		}
+		if (ret < 0)
 			return -1;
 	}
 	return 0;
@@ -452,12 +354,8 @@ uint8_t *
 cw_zframe_space(struct cw_zframe_writer *w, size_t *len)
 {
 	assert(w->is_open);
-	if (w->kind == CW_ZFRAME_LONG) {
-		*len = LONG_SPACE;
-		return w->in;
-	}
-	*len = (size_t)(CW_ZFRAME_SHORT_MAX - w->content);
-	return w->in + w->content;
+	*len = piece_max(w) - w->fill;
+	return w->in + w->fill;
 }
 
 int
@@ -488,8 +386,7 @@ void
 cw_zframe_drop(struct cw_zframe_writer *w)
 {
 	assert(w->is_held);
-	await_job(w);
-	w->job.size = 0;
+	zframe_job_drop(w->job);
 	w->is_open = false;
 	w->is_held = false;
 	w->is_over = false;
@@ -509,10 +406,10 @@ cw_zframe_worst(const struct cw_zframe_writer *w, uint64_t more)
 {
 	uint64_t content = more, frames;
 
-	content += w->job.size;
-	if (w->is_open && w->kind == CW_ZFRAME_SHORT)
-		content += w->content;
-	else if (w->is_open)
+	content += zframe_job_size(w->job);
+	if (w->is_open)
+		content += w->fill;
+	if (w->is_open && w->kind == CW_ZFRAME_LONG)
 		content += w->content < LONG_UNSEEN ? w->content : LONG_UNSEEN;
 	/* A LONG frame has at least as much content as SHORT ones. */
 	frames = content / CW_ZFRAME_SHORT_MAX + 2;
@@ -537,7 +434,7 @@ pad(struct cw_zframe_writer *w, uint64_t len, struct cw_error *err)
 	if (give(w, 8, 0, err) < 0)
 		return -1;
 	for (uint64_t left = len - 8; left > 0;) {
-		size_t n = left < LONG_FLUSH ? (size_t)left : LONG_FLUSH;
+		size_t n = left < PAD_PIECE ? (size_t)left : PAD_PIECE;
 
 		memset(cw_buf_reserve(&w->out, n), 0, n);
 		if (give(w, n, 0, err) < 0)

@@ -52,11 +52,11 @@ struct cw_zframe_writer;
 
 /*
  * level is zstd's for SHORT frames, 1 to 19; 0 is what SPEC.md takes, a fifth
- * faster than level 3 and 1% larger.  The writer takes about 14 MiB, and 40 MiB
+ * faster than level 3 and 1% larger.  The writer takes about 18 MiB, and 40 MiB
  * more when first it writes a LONG frame; it keeps and reuses them over any
- * number of streams.  A SHORT frame that is full is compressed by a thread of
- * the writer while the next one fills; the sink is called by the caller's
- * thread alone.
+ * number of streams.  A SHORT frame that is full, and each MiB of a LONG one,
+ * is compressed by a thread of the writer while the next fills; the sink is
+ * called by the caller's thread alone.
  */
 struct cw_zframe_writer *cw_zframe_writer_new(int level);
 void cw_zframe_writer_free(struct cw_zframe_writer *w); /* NULL is allowed */
