@@ -42,6 +42,9 @@ enum stmt {
 	ST_TOMB_BASE,
 	ST_GONE_PUT,
 	ST_GONE_SINCE,
+	ST_CHANGES_FIRST,
+	ST_CHANGES_LATER,
+	ST_CHANGES_GONE,
 	ST_CONTENT,
 	ST_CONTENT_BEFORE,
 	ST_BASE,
@@ -157,6 +160,14 @@ int catalog_exec(struct cw_catalog *c, const char *sql, struct cw_error *err);
 /* A prepared statement, reset; NULL on error. */
 sqlite3_stmt *catalog_stmt(
     struct cw_catalog *c, enum stmt which, struct cw_error *err);
+/*
+ * The same for a stream of rows, of which there may be several at a time: the
+ * statement is the caller's until it is given back, or finalized.
+ */
+sqlite3_stmt *catalog_stmt_take(
+    struct cw_catalog *c, enum stmt which, struct cw_error *err);
+void catalog_stmt_return(
+    struct cw_catalog *c, enum stmt which, sqlite3_stmt *st);
 int catalog_prepare(struct cw_catalog *c, const char *sql, sqlite3_stmt **out,
     struct cw_error *err);
 /* Steps a statement that gives no rows, and resets it. */

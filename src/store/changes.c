@@ -12,25 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/*
- * Of two lower bounds of an index SQLite takes the first: the row value, not
- * the condition that lets it use the index at all.
- */
-#define HAS_CONTENT " AND (kind<>'f' OR digest IS NOT NULL)"
-
-static const char sql_first[] =
-    "SELECT " ENTRY_COLUMNS " FROM entry WHERE (dir,name)>(?2,?3)"
-    " AND gen<=1" HAS_CONTENT " ORDER BY dir,name";
-static const char sql_later[] =
-    "SELECT " ENTRY_COLUMNS " FROM entry INDEXED BY entry_gen"
-    " WHERE (gen,dir,name)>(?1,?2,?3) AND gen>1" HAS_CONTENT
-    " ORDER BY gen,dir,name";
-static const char sql_removals[] =
-    "SELECT dir,name,kind,gen FROM tombstone"
-    " WHERE (gen,dir,name)>(?1,?2,?3) ORDER BY gen,dir,name";
-
 /* A row that waits for its turn, owned. */
 struct head {
+	bool is_due; /* to be read */
 	bool is_there;
 	struct cw_change change; /* without its directory's path */
 	struct kept kept;
@@ -39,13 +23,11 @@ struct head {
 struct cw_changes {
 	struct cw_catalog *c;
 	bool has_hold;
-	sqlite3_stmt *first; /* NULL: not asked for, or at its end */
-	sqlite3_stmt *later;
-	sqlite3_stmt *removals;
+	/* NULL: not asked for, or at its end. */
+	sqlite3_stmt *first, *later, *removals;
 	struct head put;
 	struct head removal;
-	bool was_removal; /* the head that was given out last */
-	bool has_given;
+	bool awaits_contents, is_cut;
 	struct cw_position last; /* behind which the next row has to be */
 	struct cw_buf path;
 	int64_t path_dir; /* whose path that is, or -1 */
@@ -118,10 +100,10 @@ find_begin(const struct cw_position *after, uint64_t since, bool is_put)
 }
 
 static int
-open_cursor(struct cw_changes *s, const char *sql, const struct behind *b,
+open_cursor(struct cw_changes *s, enum stmt which, const struct behind *b,
     sqlite3_stmt **out, struct cw_error *err)
 {
-	if (catalog_prepare(s->c, sql, out, err) < 0)
+	if ((*out = catalog_stmt_take(s->c, which, err)) == NULL)
 		return -1;
 	sqlite3_bind_int64(*out, 1, (int64_t)b->generation);
 	sqlite3_bind_int64(*out, 2, b->dir);
@@ -130,20 +112,36 @@ open_cursor(struct cw_changes *s, const char *sql, const struct behind *b,
 	return 0;
 }
 
+static void
+end_cursor(struct cw_changes *s, enum stmt which, sqlite3_stmt **st)
+{
+	if (*st != NULL)
+		catalog_stmt_return(s->c, which, *st);
+	*st = NULL;
+}
+
+static bool
+is_unread(const struct cw_entry *e)
+{
+	return e->kind == CW_KIND_FILE && !e->has_digest;
+}
+
 static int
 load_put(struct cw_changes *s, struct cw_error *err)
 {
 	struct head *h = &s->put;
 	struct cw_entry e;
 
-	h->is_there = false;
-	for (sqlite3_stmt **st = s->first != NULL ? &s->first : &s->later;
-	     *st != NULL; st = &s->later) {
+	h->is_there = h->is_due = false;
+	while (s->first != NULL || s->later != NULL) {
+		sqlite3_stmt **st = s->first != NULL ? &s->first : &s->later;
 		int got = sqlite3_step(*st);
 
 		if (got == SQLITE_ROW) {
 			if (row_read(s->c, *st, &e, err) < 0)
 				return -1;
+			if (is_unread(&e) && !s->awaits_contents)
+				continue;
 			kept_take(&h->kept, &e);
 			h->change = (struct cw_change){
 			    .kind = e.kind, .dir = e.dir, .e = h->kept.e};
@@ -152,8 +150,8 @@ load_put(struct cw_changes *s, struct cw_error *err)
 		}
 		if (got != SQLITE_DONE)
 			return catalog_fail(s->c, "read what changed", err);
-		sqlite3_finalize(*st);
-		*st = NULL;
+		end_cursor(s,
+		    st == &s->first ? ST_CHANGES_FIRST : ST_CHANGES_LATER, st);
 	}
 	return 0;
 }
@@ -168,13 +166,12 @@ load_removal(struct cw_changes *s, struct cw_error *err)
 	int64_t generation;
 	int got;
 
-	h->is_there = false;
+	h->is_there = h->is_due = false;
 	if (st == NULL)
 		return 0;
 	got = sqlite3_step(st);
 	if (got == SQLITE_DONE) {
-		sqlite3_finalize(st);
-		s->removals = NULL;
+		end_cursor(s, ST_CHANGES_GONE, &s->removals);
 		return 0;
 	}
 	if (got != SQLITE_ROW)
@@ -210,6 +207,7 @@ cw_changes_open(struct cw_catalog *c, uint64_t since,
 	*out = NULL;
 	s->c = c;
 	s->path_dir = -1;
+	s->put.is_due = s->removal.is_due = true;
 	/* Numbers of rows are signed; there is nothing behind the last. */
 	if (since > INT64_MAX)
 		since = INT64_MAX;
@@ -232,12 +230,12 @@ cw_changes_open(struct cw_catalog *c, uint64_t since,
 
 		if (after != NULL && after->generation == 1 && after->is_put)
 			start = puts;
-		if (open_cursor(s, sql_first, &start, &s->first, err) < 0)
+		if (open_cursor(s, ST_CHANGES_FIRST, &start, &s->first, err) <
+		    0)
 			goto fail;
 	}
-	if (open_cursor(s, sql_later, &puts, &s->later, err) < 0 ||
-	    open_cursor(s, sql_removals, &removals, &s->removals, err) < 0 ||
-	    load_put(s, err) < 0 || load_removal(s, err) < 0)
+	if (open_cursor(s, ST_CHANGES_LATER, &puts, &s->later, err) < 0 ||
+	    open_cursor(s, ST_CHANGES_GONE, &removals, &s->removals, err) < 0)
 		goto fail;
 	*out = s;
 	return 0;
@@ -293,25 +291,38 @@ int
 cw_changes_next(
     struct cw_changes *s, struct cw_change *out, struct cw_error *err)
 {
-	struct head *h;
+	struct head *h = &s->put;
 
 	/* What was given out last stayed for the caller until now. */
-	if (s->has_given &&
-	    (s->was_removal ? load_removal(s, err) : load_put(s, err)) < 0)
+	if ((s->put.is_due && load_put(s, err) < 0) ||
+	    (s->removal.is_due && load_removal(s, err) < 0))
 		return -1;
-	s->has_given = false;
-	if (!s->put.is_there && !s->removal.is_there)
-		return 0;
-	s->was_removal =
-	    s->removal.is_there &&
+	if (s->removal.is_there &&
 	    (!s->put.is_there || generation_of(&s->removal.change) <=
-				     generation_of(&s->put.change));
-	h = s->was_removal ? &s->removal : &s->put;
+				     generation_of(&s->put.change)))
+		h = &s->removal;
+	if (!h->is_there)
+		return 0;
+	s->is_cut = !h->change.is_removal && is_unread(&h->change.e);
+	if (s->is_cut)
+		return 0;
 	*out = h->change;
 	if (check_order(s, out, err) < 0 || find_path(s, out, err) < 0)
 		return -1;
-	s->has_given = true;
+	h->is_due = true;
 	return 1;
+}
+
+void
+cw_changes_await_contents(struct cw_changes *s)
+{
+	s->awaits_contents = true;
+}
+
+bool
+cw_changes_is_cut(const struct cw_changes *s)
+{
+	return s->is_cut;
 }
 
 void
@@ -319,9 +330,9 @@ cw_changes_close(struct cw_changes *s)
 {
 	if (s == NULL)
 		return;
-	sqlite3_finalize(s->first);
-	sqlite3_finalize(s->later);
-	sqlite3_finalize(s->removals);
+	end_cursor(s, ST_CHANGES_FIRST, &s->first);
+	end_cursor(s, ST_CHANGES_LATER, &s->later);
+	end_cursor(s, ST_CHANGES_GONE, &s->removals);
 	if (s->has_hold)
 		cw_catalog_release(s->c);
 	kept_free(&s->put.kept);

@@ -20,7 +20,8 @@
  *   touched again later.  Directories have to be made before what is in them.
  * - Files whose content was not read yet are left out, and keep their
  *   generation when it is: who passed them never sees them.  So take rows only
- *   if cw_catalog_info(c)->pending is 0 after open; it is of the same commit.
+ *   if cw_catalog_info(c)->pending is 0 after open (it is of the same commit),
+ *   or as far as cw_changes_await_contents lets them come.
  * - Removals are known for generations above cw_catalog_info(c)->floor only: a
  *   replica below it has to be compared instead.
  */
@@ -70,6 +71,13 @@ int cw_changes_open(struct cw_catalog *c, uint64_t since,
 /* 1 with *out filled, its pointers valid until the next call; 0 end; -1. */
 int cw_changes_next(
     struct cw_changes *s, struct cw_change *out, struct cw_error *err);
+/*
+ * To be called before the first row: the stream ends before the first file
+ * whose content was not read yet.  Whether it did is told behind the last row;
+ * what comes behind it is to be had once the content was read.
+ */
+void cw_changes_await_contents(struct cw_changes *s);
+bool cw_changes_is_cut(const struct cw_changes *s);
 void cw_changes_close(struct cw_changes *s); /* NULL is allowed */
 
 /* The position behind this row. */

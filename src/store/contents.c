@@ -8,17 +8,27 @@
 #include <string.h>
 
 int
-cw_catalog_index_contents(struct cw_catalog *c, struct cw_error *err)
+cw_catalog_has_content_index(
+    struct cw_catalog *c, bool *has, struct cw_error *err)
 {
-	bool mine;
-	int ret = 0;
-
 	if (!c->has_content_index &&
 	    schema_has_content_index(c->db, &c->has_content_index, err) < 0) {
 		cw_error_context(err, "catalog %s", c->path);
 		return -1;
 	}
-	if (c->has_content_index)
+	*has = c->has_content_index;
+	return 0;
+}
+
+int
+cw_catalog_index_contents(struct cw_catalog *c, struct cw_error *err)
+{
+	bool mine, has;
+	int ret = 0;
+
+	if (cw_catalog_has_content_index(c, &has, err) < 0)
+		return -1;
+	if (has)
 		return 0;
 	if (catalog_begin_own(c, &mine, err) < 0)
 		return -1;
@@ -36,13 +46,11 @@ cw_catalog_index_contents(struct cw_catalog *c, struct cw_error *err)
 static int
 need_index(struct cw_catalog *c, struct cw_error *err)
 {
-	if (c->has_content_index)
-		return 0;
-	if (schema_has_content_index(c->db, &c->has_content_index, err) < 0) {
-		cw_error_context(err, "catalog %s", c->path);
+	bool has;
+
+	if (cw_catalog_has_content_index(c, &has, err) < 0)
 		return -1;
-	}
-	if (c->has_content_index)
+	if (has)
 		return 0;
 	return cw_error_set(err, CW_ERR_FAILED,
 	    "catalog %s has no index of contents: this is a bug", c->path);
@@ -123,8 +131,11 @@ cw_catalog_content_known(struct cw_catalog *c, const struct cw_entry *e,
 	sqlite3_bind_int64(st, 5, (int64_t)e->generation);
 	if (any_row(c, st, known, err) < 0)
 		return -1;
-	/* A catalog of version 1 does not know what went. */
-	if (*known || c->version < 2)
+	/*
+	 * Who has nothing does not have what went either, and a catalog of
+	 * version 1 does not know it.
+	 */
+	if (*known || since == 0 || c->version < 2)
 		return 0;
 	if ((st = catalog_stmt(c, ST_GONE_SINCE, err)) == NULL)
 		return -1;

@@ -19,6 +19,8 @@
  * A copy made by cw_catalog_export does not have it.
  */
 int cw_catalog_index_contents(struct cw_catalog *c, struct cw_error *err);
+int cw_catalog_has_content_index(
+    struct cw_catalog *c, bool *has, struct cw_error *err);
 
 /*
  * Calls each with the files of this content, in the order (dir, name).  The
@@ -36,9 +38,9 @@ int cw_catalog_each_content(struct cw_catalog *c,
  * have the content of file e (dir, name, digest and generation count) before
  * it comes to e?  True if another entry of that content was there at `since`
  * or comes before e in the stream of changes, or if the content was removed or
- * replaced after `since`.  It is a guess that is rarely wrong: a content that
- * came and went after `since` counts as known.  A replica says what it wants.
- * Needs the index.
+ * replaced after a `since` that is not 0.  It is a guess that is rarely wrong:
+ * a content that came and went after `since` counts as known.  A replica says
+ * what it wants.  Needs the index.
  */
 int cw_catalog_content_known(struct cw_catalog *c, const struct cw_entry *e,
     uint64_t since, bool *known, struct cw_error *err);

@@ -57,6 +57,20 @@ static const char *const statements[ST_COUNT] = {
     [ST_GONE_PUT] = "INSERT INTO gone(digest,gen,came) VALUES(?1,?2,?3)"
 		    " ON CONFLICT DO UPDATE SET came=min(came,?3)",
     [ST_GONE_SINCE] = "SELECT 1 FROM gone WHERE digest=?1 AND gen>?2 LIMIT 1",
+    /*
+     * The first generation is in no index; see changes.c.  "gen>1" is what lets
+     * the index be used at all; of two lower bounds SQLite takes the first.
+     */
+    [ST_CHANGES_FIRST] = "SELECT " ENTRY_COLUMNS " FROM entry"
+			 " WHERE (dir,name)>(?2,?3) AND gen<=1"
+			 " ORDER BY dir,name",
+    [ST_CHANGES_LATER] = "SELECT " ENTRY_COLUMNS " FROM entry"
+			 " INDEXED BY entry_gen"
+			 " WHERE (gen,dir,name)>(?1,?2,?3) AND gen>1"
+			 " ORDER BY gen,dir,name",
+    [ST_CHANGES_GONE] = "SELECT dir,name,kind,gen FROM tombstone"
+			" WHERE (gen,dir,name)>(?1,?2,?3)"
+			" ORDER BY gen,dir,name",
     [ST_CONTENT] = "SELECT " ENTRY_COLUMNS " FROM entry INDEXED BY entry_digest"
 		   " WHERE digest=?1 AND (dir,name)>(?2,?3)"
 		   " ORDER BY dir,name LIMIT 1",
@@ -123,6 +137,26 @@ catalog_stmt(struct cw_catalog *c, enum stmt which, struct cw_error *err)
 	    catalog_prepare(c, statements[which], &c->st[which], err) < 0)
 		return NULL;
 	return c->st[which];
+}
+
+sqlite3_stmt *
+catalog_stmt_take(struct cw_catalog *c, enum stmt which, struct cw_error *err)
+{
+	sqlite3_stmt *st = catalog_stmt(c, which, err);
+
+	c->st[which] = NULL;
+	return st;
+}
+
+void
+catalog_stmt_return(struct cw_catalog *c, enum stmt which, sqlite3_stmt *st)
+{
+	if (c->st[which] != NULL) {
+		sqlite3_finalize(st);
+		return;
+	}
+	sqlite3_reset(st);
+	c->st[which] = st;
 }
 
 int

@@ -300,6 +300,72 @@ START_TEST(an_open_stream_is_of_one_commit)
 }
 END_TEST
 
+/* The same as stream_of, as far as contents were read. */
+static const char *
+read_so_far(struct cw_position *at, bool *is_cut)
+{
+	static struct cw_buf text = CW_BUF_INIT;
+	struct cw_changes *s;
+	struct cw_change g;
+
+	cw_buf_reset(&text);
+	OK(cw_changes_open(catalog, 0, at, &s, &err));
+	cw_changes_await_contents(s);
+	while (cw_changes_next(s, &g, &err) == 1) {
+		append_change(&text, &g);
+		cw_change_position(&g, at);
+	}
+	*is_cut = cw_changes_is_cut(s);
+	ck_assert_int_eq(cw_changes_next(s, &g, &err), 0);
+	cw_changes_close(s);
+	return cw_buf_string(&text);
+}
+
+static void
+note_content(const char *path, const char *text)
+{
+	uint8_t digest[CW_DIGEST_SIZE];
+	struct cw_entry e;
+
+	ck_assert_int_eq(find(catalog, path, &e), 0);
+	cw_sha256(text, strlen(text), digest);
+	begin();
+	ck_assert_int_eq(cw_catalog_set_digest(catalog, &e, digest, &err), 0);
+	OK(cw_catalog_commit(catalog, &err));
+}
+
+START_TEST(a_stream_can_end_before_the_first_file_that_was_not_read)
+{
+	struct cw_position at = {.generation = 0};
+	bool is_cut;
+
+	begin();
+	put_text(catalog, cur, "a", "1", 1);
+	put_text(catalog, cur, "b", NULL, 1);
+	put_text(catalog, cur, "c", "3", 1);
+	put_text(catalog, cur, "d", "4", 2);
+	put_text(catalog, cur, "e", NULL, 3);
+	commit_as(catalog, 3);
+	begin();
+	OK(cw_catalog_remove(catalog, cur, "d", 1, 4, &err));
+	commit_as(catalog, 4);
+	ck_assert_str_eq(
+	    read_so_far(&at, &is_cut), "+1dmail +1dmail/cur +1fmail/cur/a ");
+	ck_assert(is_cut);
+	ck_assert_str_eq(read_so_far(&at, &is_cut), "");
+	ck_assert(is_cut);
+	note_content("mail/cur/b", "2");
+	/* What was removed later has to wait as well. */
+	ck_assert_str_eq(
+	    read_so_far(&at, &is_cut), "+1fmail/cur/b +1fmail/cur/c ");
+	ck_assert(is_cut);
+	note_content("mail/cur/e", "5");
+	ck_assert_str_eq(
+	    read_so_far(&at, &is_cut), "+3fmail/cur/e -4fmail/cur/d ");
+	ck_assert(!is_cut);
+}
+END_TEST
+
 START_TEST(a_holder_keeps_its_hold)
 {
 	struct cw_changes *s;
@@ -747,6 +813,8 @@ main(void)
 	tcase_add_test(tc, positions_are_in_the_order_of_the_stream);
 	tcase_add_test(tc, changes_between_two_batches_come_behind);
 	tcase_add_test(tc, an_open_stream_is_of_one_commit);
+	tcase_add_test(
+	    tc, a_stream_can_end_before_the_first_file_that_was_not_read);
 	tcase_add_test(tc, a_holder_keeps_its_hold);
 	tcase_add_test(tc, forgetting_raises_the_floor);
 	tcase_add_test(tc, streams_use_the_indexes_and_sort_nothing);
