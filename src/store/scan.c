@@ -290,6 +290,18 @@ scan_entries(struct scan *s, struct cw_error *err)
 	return ret;
 }
 
+static int
+read_contents(struct scan *s, uint64_t since, struct cw_error *err)
+{
+	const struct cw_scan_options *o = s->options;
+
+	if (s->c->info.pending == 0)
+		return 0;
+	if (o->listed != NULL && o->listed(o->arg, s->c, err) < 0)
+		return -1;
+	return scan_contents(s, since, err);
+}
+
 int
 cw_scan(struct cw_catalog *c, const struct cw_scan_root *roots,
     size_t root_count, const struct cw_scan_options *options,
@@ -321,10 +333,9 @@ cw_scan(struct cw_catalog *c, const struct cw_scan_root *roots,
 	since = c->info.pending == 0 ? c->info.generation : 0;
 	if (scan_entries(&s, err) < 0)
 		goto out;
-	if (options != NULL && options->contents == CW_SCAN_CONTENTS &&
-	    scan_contents(&s, since, err) < 0)
-		goto out;
 	ret = 0;
+	if (options != NULL && options->contents == CW_SCAN_CONTENTS)
+		ret = read_contents(&s, since, err);
 out:
 	result->generation = c->info.generation;
 	scan_release(&s);

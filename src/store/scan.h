@@ -51,6 +51,12 @@ struct cw_scan_options {
 					match is not in the store */
 	size_t exclude_count;
 	struct cw_progress *progress; /* items; may be NULL */
+	/*
+	 * The entries are committed, and contents are about to be read; not
+	 * called if there are none to read.  -1 ends the scan.  May be NULL.
+	 */
+	int (*listed)(void *arg, struct cw_catalog *c, struct cw_error *err);
+	void *arg;
 };
 
 struct cw_scan_result {

@@ -1,6 +1,8 @@
 /*
  * Reading what has no digest yet.  Pages of entries are read by threads and
- * then noted in one transaction, so an interruption loses a page.
+ * then noted; they are committed after a moment first, for who waits for them,
+ * and then ever more rarely, since digests are all over their index.  So an
+ * interruption loses two seconds of reading.
  */
 #include "base/clock.h"
 #include "base/crypto.h"
@@ -21,6 +23,11 @@
 #define PAGE_ENTRIES 512
 #define READ_SIZE    (256u << 10)
 #define THREADS_MAX  8u
+/* From one commit to the next, at first and in the end. */
+#define COMMIT_FIRST_MS 20
+#define COMMIT_LAST_MS	2000
+/* A page of so many takes its time, and what is known does not wait for it. */
+#define COMMIT_BYTES (128u << 20)
 
 enum outcome {
 	READ_DONE,
@@ -190,17 +197,16 @@ static int
 note_page(struct work *w, struct cw_error *err)
 {
 	struct scan *s = w->s;
+	bool mine;
 
-	if (cw_catalog_begin(s->c, err) < 0)
+	if (catalog_begin_own(s->c, &mine, err) < 0)
 		return -1;
 	for (size_t i = 0; i < w->page->count; i++) {
 		const struct cw_entry *e = &w->page->entries[i];
-		int got;
 
 		if (w->outcomes[i] != READ_DONE)
 			continue;
-		got = cw_catalog_set_digest(s->c, e, e->digest, err);
-		if (got < 0) {
+		if (cw_catalog_set_digest(s->c, e, e->digest, err) < 0) {
 			cw_catalog_rollback(s->c);
 			return -1;
 		}
@@ -209,11 +215,37 @@ note_page(struct work *w, struct cw_error *err)
 		if (s->options != NULL)
 			cw_progress_add(s->options->progress, e->size, 1);
 	}
-	if (cw_catalog_commit(s->c, err) < 0) {
-		cw_catalog_rollback(s->c);
-		return -1;
-	}
 	return 0;
+}
+
+/* When what was noted is to be durable, and seen by others. */
+struct commits {
+	int64_t last_ms, every_ms;
+};
+
+static uint64_t
+bytes_of(const struct cw_run *page)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < page->count; i++)
+		sum += page->entries[i].size;
+	return sum;
+}
+
+/* Before the next page is read. */
+static int
+commit_if_due(struct scan *s, struct commits *m, const struct cw_run *next,
+    struct cw_error *err)
+{
+	int64_t now = cw_clock_ms();
+
+	if (now - m->last_ms < m->every_ms && bytes_of(next) < COMMIT_BYTES)
+		return 0;
+	m->last_ms = now;
+	m->every_ms =
+	    m->every_ms * 2 < COMMIT_LAST_MS ? m->every_ms * 2 : COMMIT_LAST_MS;
+	return catalog_end_own(s->c, s->c->in_tx, 0, err);
 }
 
 static int
@@ -318,12 +350,11 @@ scan_contents(struct scan *s, uint64_t since, struct cw_error *err)
 	    " NULL AND gen>?4 AND gen>1 AND"
 	    " (dir,name)>(?1,?2)"
 	    " ORDER BY dir,name LIMIT ?3";
+	struct commits commits = {cw_clock_ms(), COMMIT_FIRST_MS};
 	struct cw_run page = CW_RUN_INIT;
 	sqlite3_stmt *st = NULL;
 	int ret = -1;
 
-	if (s->c->info.pending == 0)
-		return 0;
 	if (s->options != NULL)
 		cw_progress_start(
 		    s->options->progress, "reading", 0, s->c->info.pending);
@@ -335,9 +366,15 @@ scan_contents(struct scan *s, uint64_t since, struct cw_error *err)
 	do {
 		if ((ret = next_page(s, st, &page, err)) < 0 || page.count == 0)
 			break;
-		ret = read_page(s, &page, err);
+		ret = commit_if_due(s, &commits, &page, err);
+		if (ret == 0)
+			ret = read_page(s, &page, err);
 	} while (ret == 0);
 	sqlite3_finalize(st);
+	/* Also if a file failed: what was read need not be read again. */
+	if (s->c->in_tx &&
+	    catalog_end_own(s->c, true, 0, ret < 0 ? NULL : err) < 0)
+		ret = -1;
 	cw_run_free(&page);
 	return ret;
 }

@@ -263,6 +263,53 @@ START_TEST(plain_files_changed_in_place_lose_their_digest)
 }
 END_TEST
 
+/* Told that the entries are in: a reader finds them, and nothing was read. */
+static int
+note_listed(void *arg, struct cw_catalog *c, struct cw_error *e)
+{
+	unsigned *calls = arg;
+	struct cw_catalog *reader;
+	struct cw_entry entry;
+	char path[100];
+
+	(void)e;
+	++*calls;
+	ck_assert_uint_eq(cw_catalog_info(c)->generation, 1);
+	snprintf(path, sizeof(path), "%s/catalog.sqlite", tree_base);
+	OK(cw_catalog_open(path, CW_CATALOG_READ, &reader, &err));
+	ck_assert_int_eq(find(reader, "mail/a.conf", &entry), 0);
+	ck_assert(!entry.has_digest);
+	cw_catalog_close(reader);
+	return *calls == 1 ? cw_error_set(&err, CW_ERR_FAILED, "later") : 0;
+}
+
+START_TEST(entries_are_told_of_before_contents_are_read)
+{
+	unsigned calls = 0;
+	const struct cw_scan_options options = {
+	    .contents = CW_SCAN_CONTENTS, .listed = note_listed, .arg = &calls};
+	struct cw_catalog *c = open_catalog();
+	char path[80];
+	const struct cw_scan_root root = {
+	    .name = "mail", .path = path, .format = "plain"};
+	struct cw_scan_result r;
+
+	write_file("a.conf", "one");
+	snprintf(path, sizeof(path), "%s/root", tree_base);
+	/* Who does not want to go on ends the scan there. */
+	ck_assert_int_eq(cw_scan(c, &root, 1, &options, &r, &err), -1);
+	ck_assert_uint_eq(calls, 1);
+	ck_assert_uint_eq(cw_catalog_info(c)->pending, 1);
+	r = scan_with(c, "plain", &options);
+	ck_assert_uint_eq(calls, 2);
+	ck_assert_uint_eq(r.read, 1);
+	/* Nothing waits any more. */
+	scan_with(c, "plain", &options);
+	ck_assert_uint_eq(calls, 2);
+	cw_catalog_close(c);
+}
+END_TEST
+
 START_TEST(mode_and_owner_changes_are_changes_and_keep_messages_read)
 {
 	struct cw_catalog *c = open_catalog();
@@ -871,6 +918,7 @@ main(void)
 	tcase_add_test(tc, a_renamed_folder_keeps_its_digests);
 	tcase_add_test(tc, deletions_leave_tombstones);
 	tcase_add_test(tc, plain_files_changed_in_place_lose_their_digest);
+	tcase_add_test(tc, entries_are_told_of_before_contents_are_read);
 	tcase_add_test(
 	    tc, mode_and_owner_changes_are_changes_and_keep_messages_read);
 	tcase_add_test(tc, a_file_may_become_a_directory_and_back);
