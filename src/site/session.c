@@ -499,20 +499,19 @@ static int
 keep_alive(struct cw_session *s, struct cw_error *err)
 {
 	int64_t now = cw_clock_ms();
-	struct cw_link_stats stats;
+	int64_t heard_ms = cw_link_heard_ms(s->link);
 
-	cw_link_stats(s->link, &stats);
 	/* While we were busy nobody listened. */
-	if (stats.heard_ms < s->listened_ms)
-		stats.heard_ms = s->listened_ms;
-	if (now - stats.heard_ms > DEAD_MS)
+	if (heard_ms < s->listened_ms)
+		heard_ms = s->listened_ms;
+	if (now - heard_ms > DEAD_MS)
 		return cw_error_set(err, CW_ERR_UNREACHABLE,
 		    "site %s has not been heard for %d s; the line is taken "
 		    "for "
 		    "dead",
 		    s->peer->name, DEAD_MS / 1000);
 	if (now - s->heard_noted_ms > HEARD_MS &&
-	    stats.heard_ms > s->heard_noted_ms) {
+	    heard_ms > s->heard_noted_ms) {
 		s->heard_noted_ms = now;
 		for (size_t i = 0; i < s->slot_count; i++)
 			if (s->slots[i].st.is_shared)

@@ -67,6 +67,12 @@ cw_link_stats(const struct cw_link *l, struct cw_link_stats *out)
 	out->peer_ns = cw_link_peer_ns(l);
 }
 
+int64_t
+cw_link_heard_ms(const struct cw_link *l)
+{
+	return l->stats.heard_ms;
+}
+
 const char *
 cw_link_cipher(const struct cw_link *l)
 {

@@ -141,6 +141,8 @@ struct cw_link_stats {
 };
 
 void cw_link_stats(const struct cw_link *l, struct cw_link_stats *out);
+/* That one alone, for who looks often. */
+int64_t cw_link_heard_ms(const struct cw_link *l);
 
 /* "TLS 1.3, AES-128-GCM", for people; valid as long as the link. */
 const char *cw_link_cipher(const struct cw_link *l);

@@ -104,6 +104,12 @@ cw_rows_count(const struct cw_rows *b)
 	return b->row_count;
 }
 
+size_t
+cw_rows_bytes(const struct cw_rows *b)
+{
+	return b->bytes;
+}
+
 bool
 cw_rows_is_full(const struct cw_rows *b)
 {

@@ -22,6 +22,8 @@ void cw_rows_free(struct cw_rows *b); /* NULL is allowed */
 void cw_rows_reset(struct cw_rows *b);
 
 size_t cw_rows_count(const struct cw_rows *b);
+/* What they say, more or less: before compression. */
+size_t cw_rows_bytes(const struct cw_rows *b);
 /* True when a frame should be sent before more is added. */
 bool cw_rows_is_full(const struct cw_rows *b);
 

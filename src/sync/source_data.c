@@ -171,6 +171,12 @@ try_entry(void *arg, const struct cw_entry *e)
 	return got == 0 ? 1 : got < 0 ? -1 : 0;
 }
 
+static size_t
+piece_size(const struct cw_sync_source *s)
+{
+	return s->pace.level == 0 ? FAST_PIECE_SIZE : PIECE_SIZE;
+}
+
 static int
 send_data(struct cw_sync_source *s, const struct item *item, uint64_t offset,
     const void *data, size_t len, bool is_last, bool is_gone,
@@ -378,7 +384,7 @@ send_range(struct cw_sync_source *s, struct cw_error *err)
 	struct sending *g = &s->sending;
 	const struct range *r = &g->ranges[g->range_at];
 	uint64_t end = r->offset + r->length, from = g->at;
-	size_t want = PIECE_SIZE, got = 0;
+	size_t want = piece_size(s), got = 0;
 	bool is_last;
 	int ret;
 
@@ -422,7 +428,7 @@ send_piece(struct cw_sync_source *s, struct cw_error *err)
 {
 	struct sending *g = &s->sending;
 	uint64_t from = g->at;
-	size_t want = PIECE_SIZE, got = 0;
+	size_t want = piece_size(s), got = 0;
 	struct item item = g->item;
 	bool is_last;
 	int ret;

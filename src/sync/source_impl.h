@@ -16,8 +16,8 @@
 
 /* A replica may have this many wants open; ours keeps well below. */
 #define ITEMS_MAX 16384u
-#define PATHS_MAX (32u << 20) /* bytes of directories that wait to be listed   \
-			       */
+/* Bytes of directories that wait to be listed. */
+#define PATHS_MAX (32u << 20)
 
 struct item {
 	uint32_t id;
@@ -36,8 +36,8 @@ struct range {
 struct sending {
 	int fd; /* -1: none */
 	struct item item;
-	uint64_t at;	       /* next byte to read */
-	uint64_t send_from;    /* bytes before it are only hashed */
+	uint64_t at;	    /* next byte to read */
+	uint64_t send_from; /* bytes before it are only hashed */
 	/* NULL: ranges, checked by who wants them; or known is enough. */
 	struct cw_sha256 *sha;
 	struct stat known; /* when it was begun */
@@ -84,8 +84,12 @@ struct cw_sync_source {
 };
 
 #define SOURCE_BUF (256u << 10)
-/* Of content in one frame: when the line breaks within it, it is lost. */
-#define PIECE_SIZE (64u << 10) /* at most CW_WIRE_PAYLOAD_MAX */
+/*
+ * Of content in one frame: when the line breaks within it, it is lost.  That
+ * is nothing to a line that is faster than compression.
+ */
+#define PIECE_SIZE	(64u << 10)
+#define FAST_PIECE_SIZE CW_WIRE_PAYLOAD_MAX /* fits into SOURCE_BUF */
 
 /*
  * Opens the file of an entry in the directory at dir_path if it still is what

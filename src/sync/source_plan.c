@@ -161,8 +161,8 @@ send_rows(struct cw_sync_source *s, bool is_answer, struct cw_error *err)
 		s->is_first = false;
 	}
 	cw_rows_plan(s->rows, &plan);
-	ret = source_send(s, CW_FRAME_PLAN, &plan.base,
-	    s->pace.level > 0 ? s->pace.level : 1, err);
+	ret = source_send(s, CW_FRAME_PLAN, &plan.base, s->pace.level, err);
+	cw_pace_sent(&s->pace, s->o.link, cw_rows_bytes(s->rows));
 	s->state.rows += count;
 	cw_rows_reset(s->rows);
 	return ret;
