@@ -5,7 +5,7 @@
 #include "cli/link_events.h"
 #include "cli/output.h"
 #include "cli/progress_line.h"
-#include "site/generation.h"
+#include "site/taking.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,7 +35,9 @@ struct sync {
 	struct cw_cli *cli;
 	const char *store;
 	struct cw_session_options o;
-	uint64_t generation; /* that has to arrive */
+	uint64_t generation;	  /* that has to arrive */
+	struct cw_taking *taking; /* at the active site */
+	bool is_settled;	  /* and the session has been told so */
 	struct cw_commands commands;
 	uint64_t from, to, entries, sent, received;
 	uint8_t digest[CW_STATE_SIZE];
@@ -43,13 +45,40 @@ struct sync {
 	size_t done; /* sites */
 };
 
+/* The generation is being taken while it is sent; true if that failed. */
+static bool
+has_failed(struct sync *y, struct cw_session_store *st)
+{
+	bool is_good = true;
+
+	if (y->taking == NULL || !cw_taking_has_ended(y->taking, &is_good))
+		return false;
+	/* What it could not read is left for the next. */
+	if (is_good && !y->is_settled && st->source != NULL) {
+		y->is_settled = true;
+		cw_sync_source_wake(st->source, y->generation);
+	}
+	return !is_good;
+}
+
+static int
+share_lock(void *arg)
+{
+	const struct sync *y = arg;
+
+	return y->taking != NULL ? cw_taking_share_lock(y->taking) : -1;
+}
+
 static bool
 has_arrived(void *arg, struct cw_session *s)
 {
-	const struct sync *y = arg;
+	struct sync *y = arg;
 	struct cw_session_store *st = cw_session_store(s, y->store);
 	struct cw_follower_state follower;
 	struct cw_sync_source_state source;
+
+	if (has_failed(y, st))
+		return true;
 
 	if (st->follower != NULL) {
 		cw_follower_state(st->follower, &follower);
@@ -121,6 +150,7 @@ sync_with(
 	if (st == NULL || (st->source == NULL && st->follower == NULL))
 		goto out;
 	ret = 0;
+	y->is_settled = false;
 	if (st->follower != NULL)
 		ret = ask_generation(y, s, st, err);
 	if (ret == 0)
@@ -129,7 +159,9 @@ sync_with(
 		ret = cw_error_set(err, CW_ERR_UNREACHABLE,
 		    "site %s hung up before all was there", peer->name);
 	count(y, s);
-	if (ret == 0) {
+	if (ret == 0 && has_failed(y, st)) {
+		cw_session_bye(s, "the generation could not be taken");
+	} else if (ret == 0) {
 		y->done++;
 		cw_session_bye(s, "done");
 	}
@@ -139,10 +171,44 @@ out:
 }
 
 static int
-sync_all(struct sync *y, struct cw_error *err)
+sync_all(struct sync *y, bool is_active, struct cw_error *err)
 {
 	const struct cw_config *config = &y->cli->home->config;
 	struct cw_error last = CW_ERROR_INIT;
+	int ret;
+
+	for (size_t i = 0; i < config->peer_count; i++) {
+		if (config->peers[i].address == NULL)
+			continue;
+		ret = sync_with(y, &config->peers[i], &last);
+		if (ret < 0 && last.code != CW_ERR_UNREACHABLE) {
+			if (err != NULL)
+				*err = last;
+			return -1;
+		}
+		/* There is one active site. */
+		if (ret == 0 && !is_active)
+			break;
+	}
+	if (last.code != CW_OK && (y->done == 0 || is_active)) {
+		if (err != NULL)
+			*err = last;
+		return -1;
+	}
+	if (y->done == 0)
+		return cw_error_set(err, CW_ERR_REFUSED, "%s",
+		    is_active
+			? "no site that answered follows this store; let one "
+			  "receive a seed, or declare it there (`causeway "
+			  "store add --follow`)"
+			: "no site that answered is active for this store; "
+			  "`causeway status` at each says why");
+	return 0;
+}
+
+static int
+sync_store(struct sync *y, struct cw_error *err)
+{
 	const struct cw_config_store *store;
 	struct cw_generation taken;
 	int active, lock = -1, ret;
@@ -156,44 +222,18 @@ sync_all(struct sync *y, struct cw_error *err)
 		    "site that has ours");
 	if ((active = cw_home_is_active(y->cli->home, store, err)) < 0)
 		return -1;
-	if (active == 1) {
-		if (cw_cli_lock_store(y->cli, y->store, &lock, err) < 0)
-			return -1;
-		ret = cw_generation_take(
-		    y->cli->home, store, NULL, y->o.progress, &taken, err);
-		cw_close(&lock);
-		if (ret < 0)
-			return -1;
-		y->generation = taken.scan.generation;
-		y->commands = taken.commands;
-	}
-	for (size_t i = 0; i < config->peer_count; i++) {
-		if (config->peers[i].address == NULL)
-			continue;
-		ret = sync_with(y, &config->peers[i], &last);
-		if (ret < 0 && last.code != CW_ERR_UNREACHABLE) {
-			if (err != NULL)
-				*err = last;
-			return -1;
-		}
-		/* There is one active site. */
-		if (ret == 0 && active == 0)
-			break;
-	}
-	if (last.code != CW_OK && (y->done == 0 || active == 1)) {
-		if (err != NULL)
-			*err = last;
+	if (active == 0)
+		return sync_all(y, false, err);
+	if (cw_cli_lock_store(y->cli, y->store, &lock, err) < 0 ||
+	    cw_taking_begin(y->cli->home, store, &lock, y->o.progress,
+		&y->taking, &y->generation, err) < 0)
 		return -1;
-	}
-	if (y->done == 0)
-		return cw_error_set(err, CW_ERR_REFUSED, "%s",
-		    active == 1
-			? "no site that answered follows this store; let one "
-			  "receive a seed, or declare it there (`causeway "
-			  "store add --follow`)"
-			: "no site that answered is active for this store; "
-			  "`causeway status` at each says why");
-	return 0;
+	ret = sync_all(y, true, err);
+	/* A line that failed does not stop what needs no line. */
+	if (cw_taking_end(y->taking, &taken, err) < 0)
+		return -1;
+	y->commands = taken.commands;
+	return ret;
 }
 
 static json_t *
@@ -259,9 +299,11 @@ cmd_sync(struct cw_cli *cli, int argc, char **argv)
 	if (cw_cli_session_options(cli, y.store, &secret, &y.o, &err) < 0)
 		return cw_cli_fail(cli, &err);
 	y.o.progress = &progress;
+	y.o.share_lock = share_lock;
+	y.o.lock_arg = &y;
 	from_ns = cw_clock_ns();
 	line = cw_progress_line_begin(cli, &progress);
-	ret = sync_all(&y, &err);
+	ret = sync_store(&y, &err);
 	cw_progress_line_end(line);
 	seconds = cw_clock_since(from_ns);
 	cw_minisign_secret_free(secret);

@@ -65,10 +65,11 @@ cw_serve_scan(void *arg, struct cw_home *home,
     const struct cw_config_store *store, struct cw_daemon_scan *result,
     struct cw_error *err)
 {
+	const struct cw_generation_options options = {.capture = NULL};
 	struct cw_generation taken;
 
 	(void)arg;
-	if (cw_generation_take(home, store, NULL, NULL, &taken, err) < 0)
+	if (cw_generation_take(home, store, &options, &taken, err) < 0)
 		return -1;
 	if (taken.commands.has_news && taken.commands.failed > 0)
 		cw_log(CW_LOG_ERROR, "store %s: %s", store->name,

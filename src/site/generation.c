@@ -129,26 +129,29 @@ check_commands(const struct cw_commands *commands, const char *capture,
 
 int
 cw_generation_take(const struct cw_home *home,
-    const struct cw_config_store *store, const char *capture,
-    struct cw_progress *progress, struct cw_generation *out,
+    const struct cw_config_store *store,
+    const struct cw_generation_options *options, struct cw_generation *out,
     struct cw_error *err)
 {
-	const struct cw_scan_options options = {.contents = CW_SCAN_CONTENTS,
-	    .capture = capture,
-	    .progress = progress};
+	const struct cw_scan_options scan = {.contents = CW_SCAN_CONTENTS,
+	    .capture = options->capture,
+	    .progress = options->progress,
+	    .listed = options->listed,
+	    .arg = options->arg};
 	struct cw_catalog *c = NULL;
 	int ret;
 
 	if (cw_home_require_active(home, store,
 		"its generations come from the site where it is active",
 		err) < 0 ||
-	    cw_commands_run(home, store, progress, &out->commands, err) < 0 ||
-	    (capture != NULL &&
-		check_commands(&out->commands, capture, err) < 0) ||
+	    cw_commands_run(
+		home, store, options->progress, &out->commands, err) < 0 ||
+	    (options->capture != NULL &&
+		check_commands(&out->commands, options->capture, err) < 0) ||
 	    cw_home_catalog(home, store, CW_CATALOG_WRITE, &c, err) < 0)
 		return -1;
 	out->before = cw_catalog_info(c)->generation;
-	ret = cw_home_scan(store, c, &out->commands, &options, &out->scan, err);
+	ret = cw_home_scan(store, c, &out->commands, &scan, &out->scan, err);
 	if (ret == 0)
 		ret = forget(home, store, c, err);
 	cw_catalog_close(c);

@@ -15,18 +15,27 @@ struct cw_generation {
 	uint64_t before; /* the generation that it was */
 };
 
+struct cw_generation_options {
+	/*
+	 * NULL: a command that fails is told in commands, and the generation is
+	 * taken all the same.  With one of cw_scan_options the store is about
+	 * to be handed over: nothing in it may be older than the rest, and a
+	 * command that fails is CW_ERR_MISSING.
+	 */
+	const char *capture;
+	struct cw_progress *progress; /* may be NULL */
+	/* As in cw_scan_options; may be NULL. */
+	int (*listed)(void *arg, struct cw_catalog *c, struct cw_error *err);
+	void *arg;
+};
+
 /*
  * The caller holds the store's lock.  CW_ERR_REFUSED unless the store is active
- * here, by its record of the role.
- *
- * Commands of roots are run first.  With capture NULL one that fails is told in
- * out->commands, and the generation is taken all the same.  With one of
- * cw_scan_options the store is about to be handed over: nothing in it may be
- * older than the rest, and a command that fails is CW_ERR_MISSING.
+ * here, by its record of the role.  Commands of roots are run first.
  */
 int cw_generation_take(const struct cw_home *home,
-    const struct cw_config_store *store, const char *capture,
-    struct cw_progress *progress, struct cw_generation *out,
+    const struct cw_config_store *store,
+    const struct cw_generation_options *options, struct cw_generation *out,
     struct cw_error *err);
 
 /*

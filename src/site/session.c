@@ -21,6 +21,7 @@
 #define HEARD_MS     10000
 #define ROLE_LOOK_MS 500
 #define BEHIND_MS    1000
+#define IDLE_MS	     500
 
 int64_t
 session_clock_ms(void)
@@ -533,6 +534,19 @@ keep_alive(struct cw_session *s, struct cw_error *err)
 	return 0;
 }
 
+/* How long to wait for the peer before looking around. */
+static int
+idle_ms(const struct cw_session *s)
+{
+	for (size_t i = 0; i < s->slot_count; i++) {
+		const struct cw_sync_source *source = s->slots[i].st.source;
+
+		if (source != NULL && cw_sync_source_is_waiting(source))
+			return CW_SYNC_SOURCE_LOOK_MS;
+	}
+	return IDLE_MS;
+}
+
 static int
 take_lines(struct cw_session *s, struct cw_error *err)
 {
@@ -591,7 +605,8 @@ cw_session_serve(struct cw_session *s,
 			    s->peer->name, (long long)(limit_ms / 1000));
 		if (cw_stop_check(err) < 0 || keep_alive(s, err) < 0)
 			return -1;
-		got = cw_link_wait(s->link, s->o.channel, did ? 0 : 500, err);
+		got = cw_link_wait(
+		    s->link, s->o.channel, did ? 0 : idle_ms(s), err);
 		if (got < 0 ||
 		    ((got & CW_LINK_OTHER) != 0 && take_lines(s, err) < 0) ||
 		    take_some(s, (got & CW_LINK_FRAME) != 0, err) < 0 ||

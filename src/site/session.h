@@ -33,6 +33,12 @@ struct cw_session_options {
 	/* What happened that is worth a line; may be NULL. */
 	void (*event)(void *arg, const char *text);
 	void *arg;
+	/*
+	 * A descriptor more of the lock of `store`, for as long as whoever
+	 * opened the session holds it; -1 when it does not.  May be NULL.
+	 */
+	int (*share_lock)(void *lock_arg);
+	void *lock_arg;
 };
 
 /* What a store is in this session. */

@@ -55,6 +55,36 @@ note_ack(void *arg, uint64_t generation, const uint8_t digest[CW_STATE_SIZE],
 	return cw_peer_save(slot->dirfd, slot->session->peer->name, &peer, err);
 }
 
+/*
+ * What a source looks contents up in.  Once it is there nobody has to wait for
+ * a scan that has the store's lock.
+ */
+static int
+index_contents(struct cw_session *s, struct slot *slot, struct cw_error *err)
+{
+	struct cw_catalog *c = NULL;
+	bool has = false;
+	int ret;
+
+	ret = cw_home_catalog(
+	    s->o.home, slot->st.config, CW_CATALOG_READ, &c, err);
+	if (ret == 0)
+		ret = cw_catalog_has_content_index(c, &has, err);
+	cw_catalog_close(c);
+	if (ret < 0 || has)
+		return ret;
+	c = NULL;
+	if (session_lock(slot, true, err) < 0)
+		return -1;
+	ret = cw_home_catalog(
+	    s->o.home, slot->st.config, CW_CATALOG_WRITE, &c, err);
+	if (ret == 0)
+		ret = cw_catalog_index_contents(c, err);
+	cw_catalog_close(c);
+	(void)session_lock(slot, false, NULL);
+	return ret;
+}
+
 static int
 begin_source(struct cw_session *s, struct slot *slot, struct cw_error *err)
 {
@@ -65,22 +95,13 @@ begin_source(struct cw_session *s, struct slot *slot, struct cw_error *err)
 	    .link = s->link,
 	    .acked = note_ack,
 	    .arg = slot};
-	struct cw_catalog *c = NULL;
 	int ret = open_roots(slot, err);
 
 	options.roots = slot->roots;
 	options.root_count = slot->root_count;
 	session_begin_visit(s, slot);
 	if (ret == 0)
-		ret = session_lock(slot, true, err);
-	if (ret == 0) {
-		ret = cw_home_catalog(
-		    s->o.home, slot->st.config, CW_CATALOG_WRITE, &c, err);
-		if (ret == 0)
-			ret = cw_catalog_index_contents(c, err);
-		cw_catalog_close(c);
-		(void)session_lock(slot, false, NULL);
-	}
+		ret = index_contents(s, slot, err);
 	if (ret == 0)
 		ret = cw_sync_source_new(&options, &slot->st.source, err);
 	return ret;

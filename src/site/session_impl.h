@@ -127,6 +127,8 @@ Cw__Role session_role(const struct slot *slot);
 struct slot *session_slot(struct cw_session *s, struct cw_session_store *st);
 
 int session_lock(void *arg, bool take, struct cw_error *err);
+/* Not while who opened the session holds it, and scans. */
+int session_lock_alone(struct slot *slot, bool take, struct cw_error *err);
 int session_take_order(
     struct cw_session *s, const Cw__Order *m, struct cw_error *err);
 int session_take_reply(

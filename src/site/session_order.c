@@ -156,17 +156,18 @@ int
 cw_session_generation(struct cw_session *s, struct cw_session_store *st,
     const char *capture, uint64_t *generation, struct cw_error *err)
 {
+	const struct cw_generation_options options = {
+	    .capture = capture, .progress = s->o.progress};
 	struct slot *slot = session_slot(s, st);
 	struct cw_generation taken;
 	int ret;
 
-	if (session_lock(slot, true, err) < 0)
+	if (session_lock_alone(slot, true, err) < 0)
 		return -1;
 	cw_session_busy(s, true);
-	ret = cw_generation_take(
-	    s->o.home, st->config, capture, s->o.progress, &taken, err);
+	ret = cw_generation_take(s->o.home, st->config, &options, &taken, err);
 	cw_session_busy(s, false);
-	(void)session_lock(slot, false, NULL);
+	(void)session_lock_alone(slot, false, NULL);
 	if (ret < 0)
 		return -1;
 	*generation = taken.scan.generation;

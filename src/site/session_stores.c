@@ -37,7 +37,19 @@ int
 session_lock(void *arg, bool take, struct cw_error *err)
 {
 	struct slot *slot = arg;
+	const struct cw_session_options *o = &slot->session->o;
 
+	if (take && slot->lock_depth == 0 && o->share_lock != NULL &&
+	    (slot->lock_fd = o->share_lock(o->lock_arg)) >= 0) {
+		slot->lock_depth++;
+		return 0;
+	}
+	return session_lock_alone(slot, take, err);
+}
+
+int
+session_lock_alone(struct slot *slot, bool take, struct cw_error *err)
+{
 	if (!take) {
 		if (slot->lock_depth > 0 && --slot->lock_depth == 0)
 			cw_close(&slot->lock_fd);

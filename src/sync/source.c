@@ -227,6 +227,12 @@ cw_sync_source_step(struct cw_sync_source *s, struct cw_error *err)
 	return source_plan(s, err);
 }
 
+bool
+cw_sync_source_is_waiting(const struct cw_sync_source *s)
+{
+	return s->is_waiting;
+}
+
 void
 cw_sync_source_state(
     const struct cw_sync_source *s, struct cw_sync_source_state *out)

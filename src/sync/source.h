@@ -53,7 +53,7 @@ int cw_sync_source_take(struct cw_sync_source *s, const struct cw_wire_msg *msg,
 /*
  * The catalog may have a new generation.  settled: one whose scan has ended,
  * so that files without a digest in it can't be read at all and are left out;
- * 0: not known.  Else nothing is sent while contents are still being read.
+ * 0: not known.  Else the plan goes only as far as contents have been read.
  */
 void cw_sync_source_wake(struct cw_sync_source *s, uint64_t settled);
 
@@ -65,6 +65,13 @@ void cw_sync_source_advance(struct cw_sync_source *s, uint64_t generation);
 
 /* Does a piece of work: 1; 0 if there is none; -1. */
 int cw_sync_source_step(struct cw_sync_source *s, struct cw_error *err);
+
+/*
+ * Whether there would be some if a scan had read more contents: a step looks,
+ * but not more often than this.
+ */
+#define CW_SYNC_SOURCE_LOOK_MS 20
+bool cw_sync_source_is_waiting(const struct cw_sync_source *s);
 
 struct cw_sync_source_state {
 	bool has_started;

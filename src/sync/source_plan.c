@@ -17,8 +17,6 @@
  * wants what was appended, so only a tiny one travels whole with its row.
  */
 #define CONTROL_INLINE_MAX 512u
-/* How often we look whether a scan has read its contents. */
-#define WAIT_LOOK_MS 100
 
 /* The content of a small file that the replica can't have: 0, 1 none, -1. */
 static int
@@ -195,16 +193,16 @@ send_end(struct cw_sync_source *s, struct cw_error *err)
 
 /*
  * Entries are committed before their contents are read, and a row that was
- * left out for want of a digest never comes again: wait for the scan.
+ * left out for want of a digest never comes again: the plan goes as far as the
+ * scan has read, and waits for the rest.
  */
-static bool
-must_wait(struct cw_sync_source *s)
+static void
+await_contents(struct cw_sync_source *s, struct cw_changes *changes)
 {
 	const struct cw_catalog_info *info = cw_catalog_info(s->catalog);
 
-	s->is_waiting = info->pending > 0 && info->generation != s->settled;
-	s->waiting_ms = cw_clock_ms();
-	return s->is_waiting;
+	if (info->pending > 0 && info->generation != s->settled)
+		cw_changes_await_contents(changes);
 }
 
 /* One frame of rows, or the end. */
@@ -213,17 +211,16 @@ source_plan(struct cw_sync_source *s, struct cw_error *err)
 {
 	struct cw_changes *changes = NULL;
 	struct cw_change ch;
+	size_t count;
 	int got = 0, ret = -1;
 
 	if (s->is_done || s->is_comparing ||
-	    (s->is_waiting && cw_clock_ms() - s->waiting_ms < WAIT_LOOK_MS))
+	    (s->is_waiting &&
+		cw_clock_ms() - s->waiting_ms < CW_SYNC_SOURCE_LOOK_MS))
 		return 0;
 	if (cw_changes_open(s->catalog, s->since, &s->at, &changes, err) < 0)
 		return -1;
-	if (must_wait(s)) {
-		cw_changes_close(changes);
-		return 0;
-	}
+	await_contents(s, changes);
 	s->state.generation = cw_catalog_info(s->catalog)->generation;
 	cw_rows_reset(s->rows);
 	while (!cw_rows_is_full(s->rows) &&
@@ -236,12 +233,15 @@ source_plan(struct cw_sync_source *s, struct cw_error *err)
 	}
 	if (got < 0)
 		goto out;
-	if (cw_rows_count(s->rows) > 0 && send_rows(s, false, err) < 0)
+	s->is_waiting = got == 0 && cw_changes_is_cut(changes);
+	s->waiting_ms = cw_clock_ms();
+	count = cw_rows_count(s->rows);
+	if (count > 0 && send_rows(s, false, err) < 0)
 		goto out;
 	/* The end goes out in the same look, so it is of the rows' commit. */
-	if (got == 0 && !cw_rows_is_full(s->rows) && send_end(s, err) < 0)
+	if (got == 0 && !s->is_waiting && send_end(s, err) < 0)
 		goto out;
-	ret = 1;
+	ret = count > 0 || !s->is_waiting;
 out:
 	cw_changes_close(changes);
 	return ret;

@@ -189,6 +189,32 @@ cat "$f/large" >>"$f/large.new"
 mv "$f/large.new" "$f/large"
 batch "bytes are put before its first" 1500000
 
+# Reading the last of these takes hours; the others need not wait for it.
+python3 - "$f/early" <<'END'
+import os, random, sys
+os.mkdir(sys.argv[1])
+bytes_of = random.Random(7).randbytes
+for i in range(700):
+    with open("%s/%d" % (sys.argv[1], i), "wb") as file:
+        file.write(bytes_of(1000))
+END
+mkdir "$f/later"
+truncate -s 8T "$f/later/all hole"
+if [ -f "$a.pid" ]; then
+	daemon_stop "$a"
+	rm -f "$a.pid"
+fi
+[ -f "$b.pid" ] || daemon_start "$b"
+"$CAUSEWAY" --home "$a" sync mail >/dev/null 2>&1 &
+reading=$!
+has_come() { [ "$(status_of "$b" behind_entries)" -ge 500 ]; }
+await "what was read is sent while the rest is being read" has_come
+check "and the rest is being read" kill "$reading"
+wait "$reading"
+rm -r "$f/later"
+turn=b
+batch "what had come is not sent again" 400000
+
 # What was replaced and what was removed is kept.
 rm "$n/.Sent Messages/cur/1125300000.M1P1.host:2,S"
 batch "the last message of a folder goes" 8000
