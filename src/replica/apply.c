@@ -87,7 +87,9 @@ cw_apply(struct cw_replica *r, const struct cw_apply_options *options,
 	a.partial = options != NULL && options->partial;
 	a.shelf.is_diverged = in->diverged != 0;
 	a.shelf.number = in->diverged != 0 ? in->diverged : in->info.generation;
-	ret = run(&a, err);
+	ret = db_set_durable(&in->db, true, err);
+	if (ret == 0)
+		ret = run(&a, err);
 	if (ret < 0) {
 		/* What was written down so far is true: it stays. */
 		(void)cw_history_commit(r->history, NULL);
@@ -95,6 +97,7 @@ cw_apply(struct cw_replica *r, const struct cw_apply_options *options,
 		    db_commit(&in->db, NULL) < 0)
 			cw_incoming_rollback(in);
 	}
+	(void)db_set_durable(&in->db, false, NULL);
 	cw_place_forget(r->place);
 	cw_buf_free(&a.parent);
 	return ret;

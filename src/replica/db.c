@@ -90,6 +90,8 @@ prepare(struct db *d, int version, const char *schema, struct cw_error *err)
 		"PRAGMA locking_mode=EXCLUSIVE;"
 		"PRAGMA journal_mode=WAL;"
 		"PRAGMA journal_size_limit=16777216;"
+		/* A checkpoint syncs twice: not every 4 MiB. */
+		"PRAGMA wal_autocheckpoint=4096;"
 		"PRAGMA synchronous=FULL;"
 		"PRAGMA temp_store=FILE;"
 		"PRAGMA cache_size=-8192;"
@@ -148,6 +150,14 @@ db_close(struct db *d)
 	free(d->st);
 	free(d->path);
 	*d = (struct db){0};
+}
+
+int
+db_set_durable(struct db *d, bool durable, struct cw_error *err)
+{
+	return db_exec(d,
+	    durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL",
+	    err);
 }
 
 int

@@ -39,6 +39,12 @@ int db_run(struct db *d, sqlite3_stmt *st, struct cw_error *err);
 /* Steps once: 1 a row (to be reset by the caller), 0 none (reset), -1. */
 int db_step(struct db *d, sqlite3_stmt *st, struct cw_error *err);
 
+/*
+ * Whether a commit is durable when it returns (as after db_open), or in time:
+ * a power cut then takes the last ones, in order.  Not within a transaction.
+ */
+int db_set_durable(struct db *d, bool durable, struct cw_error *err);
+
 /* Transactions: begin is harmless if one is open, commit if none is. */
 int db_begin(struct db *d, struct cw_error *err);
 int db_commit(struct db *d, struct cw_error *err);

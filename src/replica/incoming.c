@@ -62,7 +62,8 @@ static const char *const statements[IN_STMT_COUNT] = {
     [IN_PAGE_DOWN] = "SELECT " ROW_COLUMNS " FROM row"
 		     " WHERE path<?1 AND plan=?2"
 		     " ORDER BY path DESC LIMIT " PAGE_ROWS,
-    [IN_WANT] = "SELECT wish,wish_key,id,digest,size,path FROM row"
+    [IN_WANT] = "SELECT wish,wish_key,id,digest,size,path,mode,uid,gid,user,"
+		"grp,mtime_ns FROM row"
 		" WHERE kind='f' AND (wish,wish_key,id)>(?1,?2,?3)"
 		" ORDER BY wish,wish_key,id LIMIT 1",
     [IN_LIST_PUT] = "INSERT OR IGNORE INTO listing(name) VALUES(?1)",
@@ -176,7 +177,8 @@ cw_incoming_open(const char *store_dir, const struct cw_place_root *roots,
 	if (cw_crypto_init(err) < 0 ||
 	    db_open(&in->db, store_dir, "incoming.sqlite", 1, schema,
 		statements, IN_STMT_COUNT, err) < 0 ||
-	    load(in, err) < 0) {
+	    /* What a power cut takes is asked for again; apply is strict. */
+	    db_set_durable(&in->db, false, err) < 0 || load(in, err) < 0) {
 		cw_incoming_close(in);
 		return -1;
 	}
@@ -194,6 +196,7 @@ cw_incoming_close(struct cw_incoming *in)
 	cw_buf_free(&in->path);
 	cw_buf_free(&in->list_dir);
 	cw_buf_free(&in->want_path);
+	cw_buf_free(&in->want_names);
 	free(in->roots);
 	free(in);
 }

@@ -131,6 +131,7 @@ struct cw_want {
 	/* An older version is at that path: cw_place_open has it. */
 	bool has_base;
 	uint64_t base_size;
+	struct cw_look look; /* of the file at that path */
 };
 
 int cw_incoming_next_want(struct cw_incoming *in, struct cw_replica *r,

@@ -78,7 +78,7 @@ struct cw_incoming {
 	struct cw_buf path;	/* of the change that is being added */
 	struct cw_buf list_dir; /* of the listing that is open */
 	bool is_listing;
-	struct cw_buf want_path;
+	struct cw_buf want_path, want_names;
 };
 
 struct row {

@@ -3,18 +3,18 @@
 #include "base/buf.h"
 #include "base/direct.h"
 
+#include <assert.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PIECE	    ((size_t)1 << 20) /* of a content, gathered */
-#define WAITING_MAX ((size_t)8 << 20) /* bytes handed over */
-#define JOBS_MAX    512u
+#define PIECE	  ((size_t)1 << 20)  /* of a content, gathered */
+#define RING_SIZE ((size_t)12 << 20) /* all that waits */
+#define JOBS_MAX  512u
 /* The thread is woken for so much at a time, not for every message. */
 #define WAKE_BYTES ((size_t)128 << 10)
 #define WAKE_JOBS  32u
-#define PIECES_MAX 12u /* kept for use again */
 
 enum kind { PUT, WRITE, FINISH };
 
@@ -22,9 +22,12 @@ struct job {
 	enum kind kind;
 	bool has_digest; /* it will be a whole content of this digest */
 	uint8_t digest[CW_SHA256_SIZE];
+	bool has_look;
+	struct cw_look look;
 	struct cw_staging_writer *writer;
-	uint8_t *data;
+	const uint8_t *data;
 	size_t len;
+	uint64_t end; /* where the ring is free when it is done */
 };
 
 struct cw_intake {
@@ -34,10 +37,15 @@ struct cw_intake {
 	pthread_cond_t work, room;
 	bool is_waiting_for_work, is_waiting_for_room, is_ending;
 
-	uint8_t *pieces[PIECES_MAX];
-	size_t piece_count;
+	/*
+	 * What waits lies in a ring that is there from the beginning: memory
+	 * taken and given back for each content costs more than the copy into
+	 * it.  Both ends count on over all rounds.
+	 */
+	uint8_t *ring;
+	uint64_t head, tail;
 
-	/* A ring; the first one is being done. */
+	/* A ring as well; the first one is being done. */
 	struct job jobs[JOBS_MAX];
 	size_t first, count;
 	size_t bytes;
@@ -45,25 +53,37 @@ struct cw_intake {
 	uint64_t damaged;
 	struct cw_error failure;
 
-	/* The caller's side: a piece that is being gathered. */
+	/* The caller's side: a piece that is being gathered, at head. */
 	struct cw_staging_writer *writer;
 	uint8_t *piece;
 	size_t fill;
 };
 
+/* ---- the thread ---- */
+
 static int
 run_job(struct cw_intake *in, struct job *j, struct cw_error *err)
 {
+	const struct cw_look *look = j->has_look ? &j->look : NULL;
+
 	switch (j->kind) {
 	case PUT:
 		return cw_staging_put(
-		    in->staging, j->digest, j->data, j->len, err);
+		    in->staging, j->digest, j->data, j->len, look, err);
 	case WRITE:
 		return cw_staging_write(j->writer, j->data, j->len, err);
 	case FINISH:
-		return cw_staging_finish(j->writer, err);
+		return cw_staging_finish(j->writer, look, err);
 	}
 	return 0;
+}
+
+/* Half of it is free: threads are not to change with every message. */
+static bool
+is_half_free(const struct cw_intake *in)
+{
+	return in->count <= JOBS_MAX / 2 &&
+	       in->head - in->tail <= RING_SIZE / 2;
 }
 
 static void *
@@ -94,10 +114,7 @@ run(void *arg)
 			pthread_mutex_lock(&in->lock);
 		}
 		in->bytes -= j->len;
-		if (j->kind == WRITE && in->piece_count < PIECES_MAX)
-			in->pieces[in->piece_count++] = j->data;
-		else
-			free(j->data);
+		in->tail = j->end;
 		in->first = (in->first + 1) % JOBS_MAX;
 		in->count--;
 		if (ret < 0 && err.code == CW_ERR_DAMAGED && kind != PUT)
@@ -105,8 +122,7 @@ run(void *arg)
 		else if (ret < 0 && in->failure.code == CW_OK)
 			in->failure = err;
 		if (in->is_waiting_for_room &&
-		    (in->count == 0 || (in->bytes <= WAITING_MAX / 2 &&
-					   in->count <= JOBS_MAX / 2)))
+		    (in->count == 0 || is_half_free(in)))
 			pthread_cond_signal(&in->room);
 	}
 	pthread_mutex_unlock(&in->lock);
@@ -122,6 +138,7 @@ cw_intake_new(
 	int code;
 
 	in->staging = s;
+	in->ring = cw_direct_buffer(RING_SIZE);
 	pthread_mutex_init(&in->lock, NULL);
 	pthread_cond_init(&in->work, NULL);
 	pthread_cond_init(&in->room, NULL);
@@ -135,10 +152,13 @@ cw_intake_new(
 		return 0;
 	}
 	*out = NULL;
+	free(in->ring);
 	free(in);
 	return cw_error_set(
 	    err, CW_ERR_FAILED, "cannot start a thread: %s", strerror(code));
 }
+
+/* ---- the caller's side ---- */
 
 /* Waits for what was handed over; the lock is held. */
 static void
@@ -146,43 +166,47 @@ wait_until(struct cw_intake *in, bool empty)
 {
 	in->is_waiting_for_room = true;
 	pthread_cond_signal(&in->work);
-	while (empty ? in->count > 0
-		     : in->count > JOBS_MAX / 2 || in->bytes > WAITING_MAX / 2)
+	while (in->count > 0 && (empty || !is_half_free(in)))
 		pthread_cond_wait(&in->room, &in->lock);
 	in->is_waiting_for_room = false;
 }
 
+/*
+ * Room for at most a piece, where it can be written past the page cache from.
+ * It is taken for good when it is handed over; until then it is the next one.
+ */
 static uint8_t *
-new_piece(struct cw_intake *in)
+find_room(struct cw_intake *in, size_t len)
 {
-	uint8_t *piece = NULL;
+	size_t at = (size_t)(in->head % RING_SIZE);
+	size_t gap = (CW_DIRECT_ALIGN - at % CW_DIRECT_ALIGN) % CW_DIRECT_ALIGN;
 
+	assert(len <= PIECE && in->piece == NULL);
+	if (at + gap + len > RING_SIZE)
+		gap = RING_SIZE - at;
 	pthread_mutex_lock(&in->lock);
-	if (in->piece_count > 0)
-		piece = in->pieces[--in->piece_count];
+	if (in->head - in->tail + gap + len > RING_SIZE)
+		wait_until(in, false);
+	in->head += gap;
 	pthread_mutex_unlock(&in->lock);
-	return piece != NULL ? piece : cw_direct_buffer(PIECE);
+	return in->ring + in->head % RING_SIZE;
 }
 
-/* Takes data over. */
+/* Takes what lies at head over. */
 static int
-hand_over(struct cw_intake *in, enum kind kind, const uint8_t *digest,
-    struct cw_staging_writer *w, uint8_t *data, size_t len,
-    struct cw_error *err)
+hand_over(struct cw_intake *in, const struct job *job, struct cw_error *err)
 {
 	struct job *j;
 	int ret = 0;
 
 	pthread_mutex_lock(&in->lock);
-	if (in->count == JOBS_MAX || in->bytes + len > WAITING_MAX)
+	if (in->count == JOBS_MAX)
 		wait_until(in, false);
 	j = &in->jobs[(in->first + in->count++) % JOBS_MAX];
-	*j = (struct job){.kind = kind, .writer = w, .data = data, .len = len};
-	if (digest != NULL) {
-		j->has_digest = true;
-		memcpy(j->digest, digest, sizeof(j->digest));
-	}
-	in->bytes += len;
+	*j = *job;
+	in->head += j->len;
+	in->bytes += j->len;
+	j->end = in->head;
 	if (in->is_waiting_for_work &&
 	    (in->bytes >= WAKE_BYTES || in->count >= WAKE_JOBS))
 		pthread_cond_signal(&in->work);
@@ -195,26 +219,68 @@ hand_over(struct cw_intake *in, enum kind kind, const uint8_t *digest,
 	return ret;
 }
 
-int
-cw_intake_put(struct cw_intake *in, const uint8_t digest[CW_SHA256_SIZE],
-    const void *data, size_t len, struct cw_error *err)
-{
-	return hand_over(in, PUT, digest, NULL, cw_memdup(data, len), len, err);
-}
-
-/* Hands the piece that is being gathered over. */
+/* Hands n bytes of the piece that is being gathered over. */
 static int
-flush(struct cw_intake *in, struct cw_error *err)
+flush(struct cw_intake *in, size_t n, struct cw_error *err)
 {
-	struct cw_staging_writer *w = in->writer;
-	uint8_t *piece = in->piece;
-	size_t fill = in->fill;
+	const struct job job = {
+	    .kind = WRITE, .writer = in->writer, .data = in->piece, .len = n};
 
 	in->writer = NULL;
 	in->piece = NULL;
 	in->fill = 0;
-	return piece == NULL ? 0
-			     : hand_over(in, WRITE, NULL, w, piece, fill, err);
+	return n == 0 ? 0 : hand_over(in, &job, err);
+}
+
+static void
+begin_piece(struct cw_intake *in, struct cw_staging_writer *w)
+{
+	in->piece = find_room(in, PIECE);
+	in->writer = w;
+}
+
+static struct job
+whole(enum kind kind, const uint8_t digest[CW_SHA256_SIZE],
+    const struct cw_look *look)
+{
+	struct job job = {.kind = kind, .has_digest = true};
+
+	memcpy(job.digest, digest, sizeof(job.digest));
+	if (look != NULL) {
+		job.has_look = true;
+		job.look = *look;
+	}
+	return job;
+}
+
+int
+cw_intake_put(struct cw_intake *in, const uint8_t digest[CW_SHA256_SIZE],
+    const void *data, size_t len, const struct cw_look *look,
+    struct cw_error *err)
+{
+	struct job job = whole(PUT, digest, look);
+	struct cw_staging_writer *w = in->writer;
+	uint8_t rest[CW_DIRECT_ALIGN], *room;
+	size_t rest_len = in->fill % CW_DIRECT_ALIGN;
+	int ret = 0;
+
+	/* What follows in the content between shall lie on sectors still. */
+	if (rest_len > 0)
+		memcpy(rest, in->piece + in->fill - rest_len, rest_len);
+	if (in->piece != NULL)
+		ret = flush(in, in->fill - rest_len, err);
+	job.data = room = find_room(in, len);
+	job.len = len;
+	if (len > 0)
+		memcpy(room, data, len);
+	if (hand_over(in, &job, err) < 0)
+		ret = -1;
+	if (rest_len > 0) {
+		begin_piece(in, w);
+		memcpy(in->piece, rest, rest_len);
+		in->fill = rest_len;
+	}
+	return ret;
 }
 
 int
@@ -223,22 +289,20 @@ cw_intake_write(struct cw_intake *in, struct cw_staging_writer *w,
 {
 	const uint8_t *from = data;
 
-	if (in->writer != w && flush(in, err) < 0)
+	if (in->writer != w && flush(in, in->fill, err) < 0)
 		return -1;
 	while (len > 0) {
 		size_t n = PIECE - in->fill;
 
-		if (in->piece == NULL) {
-			in->piece = new_piece(in);
-			in->writer = w;
-		}
+		if (in->piece == NULL)
+			begin_piece(in, w);
 		if (n > len)
 			n = len;
 		memcpy(in->piece + in->fill, from, n);
 		in->fill += n;
 		from += n;
 		len -= n;
-		if (in->fill == PIECE && flush(in, err) < 0)
+		if (in->fill == PIECE && flush(in, in->fill, err) < 0)
 			return -1;
 	}
 	return 0;
@@ -246,11 +310,14 @@ cw_intake_write(struct cw_intake *in, struct cw_staging_writer *w,
 
 int
 cw_intake_finish(struct cw_intake *in, struct cw_staging_writer *w,
-    const uint8_t digest[CW_SHA256_SIZE], struct cw_error *err)
+    const uint8_t digest[CW_SHA256_SIZE], const struct cw_look *look,
+    struct cw_error *err)
 {
-	int ret = flush(in, err);
+	struct job job = whole(FINISH, digest, look);
+	int ret = flush(in, in->fill, err);
 
-	return hand_over(in, FINISH, digest, w, NULL, 0, err) < 0 ? -1 : ret;
+	job.writer = w;
+	return hand_over(in, &job, err) < 0 ? -1 : ret;
 }
 
 bool
@@ -272,7 +339,7 @@ cw_intake_holds(struct cw_intake *in, const uint8_t digest[CW_SHA256_SIZE])
 int
 cw_intake_drain(struct cw_intake *in, uint64_t *damaged, struct cw_error *err)
 {
-	int ret = flush(in, err);
+	int ret = flush(in, in->fill, err);
 
 	pthread_mutex_lock(&in->lock);
 	wait_until(in, true);
@@ -292,16 +359,15 @@ cw_intake_free(struct cw_intake *in)
 {
 	if (in == NULL)
 		return;
-	(void)flush(in, NULL);
+	(void)flush(in, in->fill, NULL);
 	pthread_mutex_lock(&in->lock);
 	in->is_ending = true;
 	pthread_cond_signal(&in->work);
 	pthread_mutex_unlock(&in->lock);
 	pthread_join(in->thread, NULL);
-	for (size_t i = 0; i < in->piece_count; i++)
-		free(in->pieces[i]);
 	pthread_cond_destroy(&in->room);
 	pthread_cond_destroy(&in->work);
 	pthread_mutex_destroy(&in->lock);
+	free(in->ring);
 	free(in);
 }

@@ -4,7 +4,7 @@
  * mail took the follower 5 s of 14 (measured), and hashing it 1.5 s.
  *
  * What was handed over counts as had (cw_intake_holds) until cw_intake_drain
- * says otherwise.  At most some 10 MiB wait; handing over more waits, so that
+ * says otherwise.  At most 12 MiB wait; handing over more waits, so that
  * the disk bounds the line.  A crash loses what waits: it is wanted again.
  *
  * One thread at a time may call it, and staging must outlive it.
@@ -22,11 +22,13 @@ int cw_intake_new(
 void cw_intake_free(struct cw_intake *in);
 
 /*
- * A small content as a whole, which the source has read to the end and so
- * knows: one of another digest is a failure.  A copy is taken.
+ * A small content as a whole, of 1 MiB at most, which the source has read to
+ * the end and so knows: one of another digest is a failure.  A copy is taken.
+ * look (NULL: none) is what its file will be in the tree.
  */
 int cw_intake_put(struct cw_intake *in, const uint8_t digest[CW_SHA256_SIZE],
-    const void *data, size_t len, struct cw_error *err);
+    const void *data, size_t len, const struct cw_look *look,
+    struct cw_error *err);
 
 /*
  * A content in pieces, from its start.  The writer is begun by
@@ -38,7 +40,8 @@ int cw_intake_put(struct cw_intake *in, const uint8_t digest[CW_SHA256_SIZE],
 int cw_intake_write(struct cw_intake *in, struct cw_staging_writer *w,
     const void *data, size_t len, struct cw_error *err);
 int cw_intake_finish(struct cw_intake *in, struct cw_staging_writer *w,
-    const uint8_t digest[CW_SHA256_SIZE], struct cw_error *err);
+    const uint8_t digest[CW_SHA256_SIZE], const struct cw_look *look,
+    struct cw_error *err);
 
 /* Whether a whole content of that digest waits to be written. */
 bool cw_intake_holds(

@@ -317,6 +317,17 @@ set_metadata(
 	return 0;
 }
 
+void
+cw_place_look(struct cw_place *p, const struct cw_entry *e, struct cw_look *out)
+{
+	*out = (struct cw_look){.mode = e->mode, .mtime_ns = e->mtime_ns};
+	if (p->is_root) {
+		out->has_owner = true;
+		out->uid = map_owner(p, e->user, false, e->uid);
+		out->gid = map_owner(p, e->group, true, e->gid);
+	}
+}
+
 int
 cw_place_dir_finish(struct cw_place *p, const char *path,
     const struct cw_entry *e, struct cw_error *err)

@@ -13,6 +13,7 @@
 #define CW_REPLICA_PLACE_H
 
 #include "base/error.h"
+#include "replica/look.h"
 #include "store/entry.h"
 
 #include <stdbool.h>
@@ -85,6 +86,10 @@ int cw_place_open_dir(
 int cw_place_metadata(
     struct cw_place *p, int fd, const struct cw_entry *e, struct cw_error *err);
 void cw_place_forget(struct cw_place *p);
+
+/* What stat will tell of a file of this entry; attributes are not in it. */
+void cw_place_look(
+    struct cw_place *p, const struct cw_entry *e, struct cw_look *out);
 
 /* Syncs the filesystems of all roots. */
 int cw_place_sync(struct cw_place *p, struct cw_error *err);

@@ -17,6 +17,7 @@
 
 #include "base/crypto.h"
 #include "base/error.h"
+#include "replica/look.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -79,15 +80,18 @@ int cw_staging_copy(struct cw_staging_writer *w, int fd, uint64_t offset,
 uint64_t cw_staging_at(const struct cw_staging_writer *w);
 /*
  * Both end the writer, whatever they return.  finish checks size and SHA-256:
- * CW_ERR_DAMAGED, and the partial is gone, if they are not as promised.
+ * CW_ERR_DAMAGED, and the partial is gone, if they are not as promised; look
+ * (NULL: none) is given to the file.
  * abandon keeps what was written for the next begin; NULL is allowed.
  */
-int cw_staging_finish(struct cw_staging_writer *w, struct cw_error *err);
+int cw_staging_finish(struct cw_staging_writer *w, const struct cw_look *look,
+    struct cw_error *err);
 void cw_staging_abandon(struct cw_staging_writer *w);
 
 /* A small content in one go; one that is there already is fine. */
 int cw_staging_put(struct cw_staging *s, const uint8_t digest[CW_SHA256_SIZE],
-    const void *data, size_t len, struct cw_error *err);
+    const void *data, size_t len, const struct cw_look *look,
+    struct cw_error *err);
 /* A content from a file that should have it; CW_ERR_DAMAGED if not. */
 int cw_staging_take(struct cw_staging *s, const uint8_t digest[CW_SHA256_SIZE],
     uint64_t size, int fd, struct cw_error *err);

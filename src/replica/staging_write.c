@@ -296,7 +296,8 @@ cw_staging_abandon(struct cw_staging_writer *w)
 }
 
 int
-cw_staging_finish(struct cw_staging_writer *w, struct cw_error *err)
+cw_staging_finish(struct cw_staging_writer *w, const struct cw_look *look,
+    struct cw_error *err)
 {
 	char part[CW_STAGING_NAME], whole[CW_STAGING_NAME];
 	uint8_t digest[CW_SHA256_SIZE];
@@ -312,6 +313,8 @@ cw_staging_finish(struct cw_staging_writer *w, struct cw_error *err)
 	else if (memcmp(digest, w->digest, sizeof(digest)) != 0)
 		ret = cw_error_set(err, CW_ERR_DAMAGED,
 		    "content %.16s is not what its digest says", whole);
+	if (ret == 0 && look != NULL)
+		cw_look_give(look, w->fd);
 	if (ret < 0)
 		(void)unlinkat(w->s->dirfd, part, 0);
 	else if (renameat(w->s->dirfd, part, w->s->dirfd, whole) < 0)
@@ -323,7 +326,8 @@ cw_staging_finish(struct cw_staging_writer *w, struct cw_error *err)
 /* Writes it under its own name: 0; 1 if there is something already; -1. */
 static int
 put_new(struct cw_staging *s, const uint8_t digest[CW_SHA256_SIZE],
-    const void *data, size_t len, struct cw_error *err)
+    const void *data, size_t len, const struct cw_look *look,
+    struct cw_error *err)
 {
 	char name[CW_STAGING_NAME];
 	int fd, ret;
@@ -338,6 +342,8 @@ put_new(struct cw_staging *s, const uint8_t digest[CW_SHA256_SIZE],
 		return staging_context(s, err);
 	}
 	ret = cw_write_all(fd, data, len, err);
+	if (ret == 0 && look != NULL)
+		cw_look_give(look, fd);
 	cw_close(&fd);
 	if (ret == 0)
 		return 0;
@@ -347,7 +353,8 @@ put_new(struct cw_staging *s, const uint8_t digest[CW_SHA256_SIZE],
 
 int
 cw_staging_put(struct cw_staging *s, const uint8_t digest[CW_SHA256_SIZE],
-    const void *data, size_t len, struct cw_error *err)
+    const void *data, size_t len, const struct cw_look *look,
+    struct cw_error *err)
 {
 	uint8_t own[CW_SHA256_SIZE];
 	struct cw_staging_writer *w;
@@ -360,7 +367,7 @@ cw_staging_put(struct cw_staging *s, const uint8_t digest[CW_SHA256_SIZE],
 	 */
 	cw_sha256(data, len, own);
 	if (memcmp(own, digest, sizeof(own)) == 0 &&
-	    (got = put_new(s, digest, data, len, err)) <= 0)
+	    (got = put_new(s, digest, data, len, look, err)) <= 0)
 		return got;
 	got = cw_staging_has(s, digest, len, err);
 	if (got != 0)
@@ -371,7 +378,7 @@ cw_staging_put(struct cw_staging *s, const uint8_t digest[CW_SHA256_SIZE],
 		cw_staging_abandon(w);
 		return -1;
 	}
-	return cw_staging_finish(w, err);
+	return cw_staging_finish(w, look, err);
 }
 
 int
@@ -385,7 +392,7 @@ cw_staging_take(struct cw_staging *s, const uint8_t digest[CW_SHA256_SIZE],
 		return got < 0 ? -1 : 0;
 	if (cw_staging_begin_from(s, digest, size, fd, size, &w, err) < 0)
 		return -1;
-	return cw_staging_finish(w, err);
+	return cw_staging_finish(w, NULL, err);
 }
 
 int

@@ -142,9 +142,10 @@ incoming_find(struct cw_incoming *in, struct cw_replica *r,
 	int got = cw_staging_has(r->staging, digest, size, err);
 
 	if (got == 0 && size == 0)
-		got = !take						   ? 1
-		      : cw_staging_put(r->staging, digest, "", 0, err) < 0 ? -1
-									   : 1;
+		got = !take ? 1
+		      : cw_staging_put(r->staging, digest, "", 0, NULL, err) < 0
+			  ? -1
+			  : 1;
 	if (got == 0)
 		got = cw_catalog_each_content(
 		    r->catalog, digest, try_entry, &s, err);
@@ -178,10 +179,31 @@ look_at_base(struct cw_replica *r, struct cw_want *want, struct cw_error *err)
 	return got < 0 ? -1 : 0;
 }
 
+/* From the columns of IN_WANT behind the path. */
+static void
+read_look(struct cw_incoming *in, struct cw_replica *r, sqlite3_stmt *st,
+    struct cw_look *out)
+{
+	struct cw_entry e = CW_ENTRY_INIT;
+	struct cw_buf *names = &in->want_names;
+	size_t user, group, len;
+
+	cw_buf_reset(names);
+	e.mode = (uint32_t)sqlite3_column_int64(st, 6);
+	e.uid = (uint32_t)sqlite3_column_int64(st, 7);
+	e.gid = (uint32_t)sqlite3_column_int64(st, 8);
+	user = db_read_bytes(st, 9, &len, names);
+	group = db_read_bytes(st, 10, &len, names);
+	e.mtime_ns = sqlite3_column_int64(st, 11);
+	e.user = (const char *)names->data + user;
+	e.group = (const char *)names->data + group;
+	cw_place_look(r->place, &e, out);
+}
+
 /* The row behind the cursor: 1, 0 none. */
 static int
-next_row(struct cw_incoming *in, struct cw_want_cursor *at, struct cw_want *out,
-    struct cw_error *err)
+next_row(struct cw_incoming *in, struct cw_replica *r,
+    struct cw_want_cursor *at, struct cw_want *out, struct cw_error *err)
 {
 	sqlite3_stmt *st = db_stmt(&in->db, IN_WANT, err);
 	int got;
@@ -205,6 +227,7 @@ next_row(struct cw_incoming *in, struct cw_want_cursor *at, struct cw_want *out,
 	    (size_t)sqlite3_column_bytes(st, 5));
 	out->path = cw_buf_string(&in->want_path);
 	out->path_len = in->want_path.len;
+	read_look(in, r, st, &out->look);
 	sqlite3_reset(st);
 	return 1;
 }
@@ -233,7 +256,7 @@ cw_incoming_next_want(struct cw_incoming *in, struct cw_replica *r,
 {
 	int got;
 
-	while ((got = next_row(in, at, out, err)) == 1) {
+	while ((got = next_row(in, r, at, out, err)) == 1) {
 		got = is_first(in, out->digest, at->row, err);
 		if (got < 0)
 			return -1;

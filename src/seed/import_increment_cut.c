@@ -94,7 +94,7 @@ take_whole(struct taking *t, const struct cw_entry *e, const char *path,
 		    cw_staging_discard(t->inc->replica->staging, w.digest, err);
 		goto out;
 	}
-	ret = cw_staging_finish(w.writer, &why);
+	ret = cw_staging_finish(w.writer, NULL, &why);
 	w.writer = NULL;
 	if (ret < 0 && why.code == CW_ERR_DAMAGED) {
 		increment_tell(

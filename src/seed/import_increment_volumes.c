@@ -132,7 +132,7 @@ take_content(struct taking *t, const struct cw_member *m,
 		cw_staging_abandon(w);
 		return -1;
 	}
-	if (cw_staging_finish(w, &why) == 0) {
+	if (cw_staging_finish(w, NULL, &why) == 0) {
 		cw_progress_add(t->inc->im->o->progress, 0, 1);
 		return 0;
 	}

@@ -258,12 +258,10 @@ follower_commit(struct cw_follower *f, struct cw_error *err)
 	 */
 	if (f->unresolved > 0 || !f->is_open)
 		return 0;
-	if (follower_settle(f, err) < 0)
-		return -1;
 	/*
-	 * Contents are not synced for it: what a power cut takes of them lacks
-	 * when the generation is to be applied, and is wanted again; apply
-	 * syncs before it begins.
+	 * Contents are not waited for, nor synced: what a crash takes of them
+	 * lacks when the generation is to be applied, and is wanted again;
+	 * apply syncs before it begins.
 	 */
 	f->uncommitted = 0;
 	f->committed_ms = cw_clock_ms();
@@ -430,7 +428,7 @@ follower_advance(struct cw_follower *f, struct cw_error *err)
 	if (!f->has_end || f->unresolved > 0 || f->want_count > 0 ||
 	    f->has_more || f->has_gone)
 		return 0;
-	if (follower_commit(f, err) < 0)
+	if (follower_settle(f, err) < 0 || follower_commit(f, err) < 0)
 		return -1;
 	if (f->has_gone)
 		return 0;

@@ -27,6 +27,7 @@ struct want {
 	bool in_chunks; /* CHUNKS may come first */
 	uint64_t kept;	/* bytes in staging, where chunks are to come */
 	char *path;
+	struct cw_look look; /* of the file at path */
 	/* The new version's chunks as they come, and where ours has them. */
 	struct chunk *chunks;
 	size_t chunk_count, chunk_cap, chunk_at;

@@ -83,6 +83,7 @@ take_row(struct cw_follower *f, struct cw_wire_reader *reader,
 	struct cw_change ch;
 	bool is_brief;
 	const uint8_t *content;
+	struct cw_look look;
 	size_t len;
 	int got;
 
@@ -127,8 +128,9 @@ take_row(struct cw_follower *f, struct cw_wire_reader *reader,
 			return cw_error_set(err, CW_ERR_FORMAT,
 			    "the peer sent %zu bytes of a file of %llu", len,
 			    (unsigned long long)ch.e.size);
-		if (cw_intake_put(f->intake, ch.e.digest, content, len, err) <
-		    0)
+		cw_place_look(f->place, &ch.e, &look);
+		if (cw_intake_put(
+			f->intake, ch.e.digest, content, len, &look, err) < 0)
 			return -1;
 		f->uncommitted += len;
 	}

@@ -140,7 +140,8 @@ use_base(
 
 static int
 ask(struct cw_follower *f, const uint8_t digest[CW_DIGEST_SIZE], uint64_t size,
-    const char *path, bool with_base, struct cw_error *err)
+    const char *path, const struct cw_look *look, bool with_base,
+    struct cw_error *err)
 {
 	Cw__Item item = CW__ITEM__INIT;
 	uint8_t prefix[CW_SHA256_SIZE];
@@ -153,6 +154,7 @@ ask(struct cw_follower *f, const uint8_t digest[CW_DIGEST_SIZE], uint64_t size,
 	memset(w, 0, sizeof(*w));
 	w->base_fd = -1;
 	w->size = size;
+	w->look = *look;
 	got = cw_staging_partial(
 	    f->replica.staging, digest, &w->offset, prefix, err);
 	if (got < 0)
@@ -188,6 +190,7 @@ follower_want(
     struct cw_follower *f, const struct cw_change *ch, struct cw_error *err)
 {
 	struct cw_buf path = CW_BUF_INIT;
+	struct cw_look look;
 	int got = cw_incoming_lacks(f->replica.incoming, &f->replica, ch, err);
 
 	if (got <= 0 || is_coming(f, ch->e.digest))
@@ -199,7 +202,9 @@ follower_want(
 	if (ch->dir_path_len > 0)
 		cw_buf_printf(&path, "%s/", ch->dir_path);
 	cw_buf_append(&path, ch->e.name, ch->e.name_len);
-	got = ask(f, ch->e.digest, ch->e.size, cw_buf_string(&path), true, err);
+	cw_place_look(f->place, &ch->e, &look);
+	got = ask(f, ch->e.digest, ch->e.size, cw_buf_string(&path), &look,
+	    true, err);
 	cw_buf_free(&path);
 	return got;
 }
@@ -227,8 +232,8 @@ follower_want_more(struct cw_follower *f, struct cw_error *err)
 		if (is_coming(f, want.digest))
 			continue;
 		cw_buf_append(&path, want.path, want.path_len);
-		got = ask(
-		    f, want.digest, want.size, cw_buf_string(&path), true, err);
+		got = ask(f, want.digest, want.size, cw_buf_string(&path),
+		    &want.look, true, err);
 		cw_buf_free(&path);
 		if (got < 0)
 			return -1;
@@ -241,6 +246,7 @@ static int
 ask_whole(struct cw_follower *f, struct want *w, struct cw_error *err)
 {
 	uint8_t digest[CW_DIGEST_SIZE];
+	struct cw_look look = w->look;
 	uint64_t size = w->size;
 	char *path = w->path;
 	int ret;
@@ -250,7 +256,7 @@ ask_whole(struct cw_follower *f, struct want *w, struct cw_error *err)
 	free_want(f, w);
 	ret = cw_staging_discard(f->replica.staging, digest, err);
 	if (ret == 0)
-		ret = ask(f, digest, size, path, false, err);
+		ret = ask(f, digest, size, path, &look, false, err);
 	free(path);
 	return ret;
 }
@@ -305,9 +311,9 @@ finish_want(struct cw_follower *f, struct want *w, struct cw_error *err)
 
 	if (w->chunks != NULL && copy_chunks(w, w->size, err) < 0)
 		return -1;
-	ret = w->is_plain
-		  ? cw_intake_finish(f->intake, w->writer, w->digest, &why)
-		  : cw_staging_finish(w->writer, &why);
+	ret = w->is_plain ? cw_intake_finish(
+				f->intake, w->writer, w->digest, &w->look, &why)
+			  : cw_staging_finish(w->writer, &w->look, &why);
 	w->writer = NULL;
 	if (ret == 0) {
 		f->uncommitted += w->size;

@@ -258,7 +258,7 @@ START_TEST(contents_at_home_are_not_lacking)
 	struct cw_change ch = put_of("mail/u/new", "3", "three");
 
 	ck_assert_int_eq(lacks(ch), 1);
-	OK(cw_staging_put(p.r.staging, ch.e.digest, "three", 5, &err));
+	OK(cw_staging_put(p.r.staging, ch.e.digest, "three", 5, NULL, &err));
 	ck_assert_int_eq(lacks(ch), 0);
 	ck_assert_int_eq(lacks(put_of("mail/u/cur", "1.M1.h:2,", "one")), 0);
 	ck_assert_int_eq(lacks(put_of("mail/u/new", "x", "one")), 0);

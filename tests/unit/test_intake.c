@@ -64,7 +64,7 @@ give(size_t len)
 	for (size_t at = 0; at < len; at += 65000)
 		OK(cw_intake_write(in, w, bytes + at,
 		    len - at < 65000 ? len - at : 65000, &err));
-	OK(cw_intake_finish(in, w, digest, &err));
+	OK(cw_intake_finish(in, w, digest, NULL, &err));
 }
 
 START_TEST(what_was_handed_over_counts_as_had_and_is_there_after_a_drain)
@@ -73,7 +73,7 @@ START_TEST(what_was_handed_over_counts_as_had_and_is_there_after_a_drain)
 
 	for (size_t len = 1; len < 3000; len++) {
 		cw_sha256(bytes, len, digest);
-		OK(cw_intake_put(in, digest, bytes, len, &err));
+		OK(cw_intake_put(in, digest, bytes, len, NULL, &err));
 		ck_assert(cw_intake_holds(in, digest) || has(len));
 	}
 	ck_assert_uint_eq(drain(), 0);
@@ -109,6 +109,26 @@ START_TEST(contents_of_every_size_arrive_byte_for_byte)
 }
 END_TEST
 
+START_TEST(small_contents_may_come_between_the_pieces_of_a_large_one)
+{
+	struct cw_staging_writer *w = NULL;
+	uint8_t digest[CW_SHA256_SIZE], small[CW_SHA256_SIZE];
+
+	cw_sha256(bytes, BIG, digest);
+	OK(cw_staging_begin_at(s, digest, BIG, 0, &w, &err));
+	for (size_t at = 0, n = 0; at < BIG; at += n) {
+		n = BIG - at < 50001 ? BIG - at : 50001;
+		OK(cw_intake_write(in, w, bytes + at, n, &err));
+		cw_sha256(bytes, at % 30000, small);
+		OK(cw_intake_put(in, small, bytes, at % 30000, NULL, &err));
+	}
+	OK(cw_intake_finish(in, w, digest, NULL, &err));
+	ck_assert_uint_eq(drain(), 0);
+	ck_assert(has(BIG));
+	ck_assert(has(50001 % 30000));
+}
+END_TEST
+
 START_TEST(blocks_of_zeros_stay_holes)
 {
 	uint8_t digest[CW_SHA256_SIZE];
@@ -135,7 +155,7 @@ START_TEST(what_is_not_its_digest_is_counted_and_not_there)
 	cw_sha256("another", 7, digest);
 	OK(cw_staging_begin_at(s, digest, 300000, 0, &w, &err));
 	OK(cw_intake_write(in, w, bytes, 300000, &err));
-	OK(cw_intake_finish(in, w, digest, &err));
+	OK(cw_intake_finish(in, w, digest, NULL, &err));
 	give(2000);
 	ck_assert_uint_eq(drain(), 1);
 	ck_assert_uint_eq(drain(), 0);
@@ -150,7 +170,7 @@ START_TEST(a_whole_one_that_is_not_its_digest_is_a_failure)
 	uint64_t damaged;
 
 	cw_sha256("other", 5, digest);
-	OK(cw_intake_put(in, digest, bytes, 5, &err));
+	OK(cw_intake_put(in, digest, bytes, 5, NULL, &err));
 	ck_assert_int_eq(cw_intake_drain(in, &damaged, &err), -1);
 	ck_assert_int_eq(err.code, CW_ERR_DAMAGED);
 	ck_assert_int_eq(cw_staging_has(s, digest, 5, &err), 0);
@@ -186,9 +206,9 @@ START_TEST(a_failure_of_the_disk_is_told_and_stays)
 	snprintf(path, sizeof(path), "%s/staging", tree_base);
 	OK(rmdir(path));
 	cw_sha256(bytes, 10, digest);
-	OK(cw_intake_put(in, digest, bytes, 10, &err));
+	OK(cw_intake_put(in, digest, bytes, 10, NULL, &err));
 	ck_assert_int_eq(cw_intake_drain(in, &damaged, &err), -1);
-	ck_assert_int_eq(cw_intake_put(in, digest, bytes, 10, &err), -1);
+	ck_assert_int_eq(cw_intake_put(in, digest, bytes, 10, NULL, &err), -1);
 	ck_assert_int_eq(cw_intake_drain(in, &damaged, &err), -1);
 }
 END_TEST
@@ -205,6 +225,8 @@ main(void)
 	tcase_add_test(
 	    tc, what_was_handed_over_counts_as_had_and_is_there_after_a_drain);
 	tcase_add_test(tc, contents_of_every_size_arrive_byte_for_byte);
+	tcase_add_test(
+	    tc, small_contents_may_come_between_the_pieces_of_a_large_one);
 	tcase_add_test(tc, blocks_of_zeros_stay_holes);
 	tcase_add_test(tc, what_is_not_its_digest_is_counted_and_not_there);
 	tcase_add_test(tc, a_whole_one_that_is_not_its_digest_is_a_failure);

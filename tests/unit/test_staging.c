@@ -67,7 +67,7 @@ has(const char *text)
 static void
 put(const char *text)
 {
-	OK(cw_staging_put(s, digest_of(text), text, strlen(text), &err));
+	OK(cw_staging_put(s, digest_of(text), text, strlen(text), NULL, &err));
 }
 
 static int
@@ -92,6 +92,23 @@ overwrite(const char *text, const char *with)
 	close(fd);
 }
 
+START_TEST(a_content_gets_the_look_of_its_file)
+{
+	const struct cw_look look = {
+	    .mode = 0640, .mtime_ns = 1234567890123456};
+	struct stat st;
+	int fd;
+
+	OK(cw_staging_put(s, digest_of("look"), "look", 4, &look, &err));
+	OK(cw_staging_open_content(s, digest_of("look"), 4, &fd, &err));
+	OK(fstat(fd, &st));
+	close(fd);
+	ck_assert(cw_look_fits(&look, &st));
+	ck_assert_uint_eq(st.st_mode & 07777u, 0640);
+	ck_assert_int_eq(st.st_mtim.tv_sec, 1234567);
+}
+END_TEST
+
 START_TEST(a_content_is_there_when_it_is_whole)
 {
 	struct cw_staging_writer *w;
@@ -103,7 +120,7 @@ START_TEST(a_content_is_there_when_it_is_whole)
 	OK(cw_staging_write(w, "hel", 3, &err));
 	ck_assert(!has("hello"));
 	OK(cw_staging_write(w, "lo", 2, &err));
-	OK(cw_staging_finish(w, &err));
+	OK(cw_staging_finish(w, NULL, &err));
 	ck_assert(has("hello"));
 	ck_assert_int_eq(cw_staging_has(s, digest_of("hello"), 6, &err), 0);
 	OK(cw_staging_open_content(s, digest_of("hello"), 5, &fd, &err));
@@ -137,7 +154,7 @@ START_TEST(a_broken_transfer_goes_on_where_it_was)
 	OK(cw_staging_begin(s, digest_of("hello"), 5, &w, &offset, &err));
 	ck_assert_uint_eq(offset, 3);
 	OK(cw_staging_write(w, "lo", 2, &err));
-	OK(cw_staging_finish(w, &err));
+	OK(cw_staging_finish(w, NULL, &err));
 	ck_assert(has("hello"));
 	ck_assert_int_eq(
 	    cw_staging_partial(s, digest_of("hello"), &offset, prefix, &err),
@@ -158,13 +175,13 @@ START_TEST(what_cannot_be_right_is_thrown_away)
 	ck_assert_int_eq(cw_staging_write(w, "hello!", 6, &err), -1);
 	ck_assert_int_eq(err.code, CW_ERR_DAMAGED);
 	OK(cw_staging_write(w, "hallo", 5, &err));
-	ck_assert_int_eq(cw_staging_finish(w, &err), -1);
+	ck_assert_int_eq(cw_staging_finish(w, NULL, &err), -1);
 	ck_assert_int_eq(err.code, CW_ERR_DAMAGED);
 	ck_assert(!has("hello"));
 	OK(cw_staging_begin(s, digest_of("hello"), 5, &w, &offset, &err));
 	ck_assert_uint_eq(offset, 0);
 	OK(cw_staging_write(w, "hell", 4, &err));
-	ck_assert_int_eq(cw_staging_finish(w, &err), -1);
+	ck_assert_int_eq(cw_staging_finish(w, NULL, &err), -1);
 	ck_assert_int_eq(err.code, CW_ERR_DAMAGED);
 	OK(cw_staging_begin(s, digest_of("hello"), 5, &w, &offset, &err));
 	OK(cw_staging_write(w, "hexxx", 5, &err));
@@ -172,7 +189,7 @@ START_TEST(what_cannot_be_right_is_thrown_away)
 	OK(cw_staging_begin_at(s, digest_of("hello"), 5, 2, &w, &err));
 	ck_assert_uint_eq(cw_staging_at(w), 2);
 	OK(cw_staging_write(w, "llo", 3, &err));
-	OK(cw_staging_finish(w, &err));
+	OK(cw_staging_finish(w, NULL, &err));
 }
 END_TEST
 
@@ -185,7 +202,7 @@ START_TEST(an_appended_file_starts_from_its_older_version)
 	    s, digest_of("one two three"), 13, fd, 8, &w, &err));
 	ck_assert_uint_eq(cw_staging_at(w), 8);
 	OK(cw_staging_write(w, "three", 5, &err));
-	OK(cw_staging_finish(w, &err));
+	OK(cw_staging_finish(w, NULL, &err));
 	ck_assert(has("one two three"));
 	ck_assert_int_eq(cw_staging_begin_from(s, digest_of("longer than that"),
 			     16, fd, 15, &w, &err),
@@ -194,7 +211,7 @@ START_TEST(an_appended_file_starts_from_its_older_version)
 	OK(cw_staging_begin_at(s, digest_of("two one "), 8, 0, &w, &err));
 	OK(cw_staging_copy(w, fd, 4, 4, &err));
 	OK(cw_staging_copy(w, fd, 0, 4, &err));
-	OK(cw_staging_finish(w, &err));
+	OK(cw_staging_finish(w, NULL, &err));
 	ck_assert(has("two one "));
 	close(fd);
 }
@@ -260,7 +277,7 @@ START_TEST(holes_stay_holes)
 	OK(cw_staging_begin_at(s, digest, sizeof(data), 0, &w, &err));
 	for (size_t at = 0; at < sizeof(data); at += sizeof(data) / 8)
 		OK(cw_staging_write(w, data + at, sizeof(data) / 8, &err));
-	OK(cw_staging_finish(w, &err));
+	OK(cw_staging_finish(w, NULL, &err));
 	OK(cw_staging_open_content(s, digest, sizeof(data), &fd, &err));
 	ck_assert_int_eq(fstat(fd, &st), 0);
 	ck_assert_int_eq(st.st_size, sizeof(data));
@@ -357,6 +374,7 @@ main(void)
 	int failed;
 
 	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_test(tc, a_content_gets_the_look_of_its_file);
 	tcase_add_test(tc, a_content_is_there_when_it_is_whole);
 	tcase_add_test(tc, a_broken_transfer_goes_on_where_it_was);
 	tcase_add_test(tc, what_cannot_be_right_is_thrown_away);
