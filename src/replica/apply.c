@@ -84,6 +84,7 @@ cw_apply(struct cw_replica *r, const struct cw_apply_options *options,
 	if (in->info.stage == CW_INCOMING_COMPLETE)
 		in->diverged = options == NULL ? 0 : options->diverged_epoch;
 	a.progress = options == NULL ? NULL : options->progress;
+	a.is_first = cw_catalog_info(r->catalog)->entries == 0;
 	a.partial = options != NULL && options->partial;
 	a.shelf.is_diverged = in->diverged != 0;
 	a.shelf.number = in->diverged != 0 ? in->diverged : in->info.generation;

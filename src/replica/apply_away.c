@@ -41,6 +41,8 @@ take_rows(struct batch *b, struct cw_error *err)
 	struct cw_entry base;
 	int ret = 0;
 
+	if (b->a->is_first)
+		return 0;
 	do {
 		if (rows_next(b->a->in, &page, 0, false, err) < 0)
 			ret = -1;
@@ -113,11 +115,42 @@ remove_dirs(struct batch *b, struct cw_error *err)
 	return ret;
 }
 
+/* Is it in the directory that was seen last not to be there? */
+static bool
+is_in(const struct row *row, const struct cw_buf *absent)
+{
+	return absent->len > 0 && absent->len < row->path_len &&
+	       memcmp(row->path, absent->data, absent->len) == 0;
+}
+
+/* 1 something is at a row's path, 0 nothing, -1. */
+static int
+is_taken(struct apply *a, const struct row *row, struct stat *st,
+    struct cw_buf *absent, struct cw_error *err)
+{
+	const char *name;
+	int dirfd, got;
+
+	if (is_in(row, absent))
+		return 0;
+	if ((got = cw_place_stat(a->r->place, row->path, st, err)) != 1)
+		return got < 0 ? -1 : 1;
+	got = cw_place_parent(a->r->place, row->path, &dirfd, &name, err);
+	if (got == 1) {
+		name = strrchr(row->path, '/');
+		cw_buf_reset(absent);
+		cw_buf_append(
+		    absent, row->path, (size_t)(name - row->path) + 1);
+	}
+	return got < 0 ? -1 : 0;
+}
+
 /* What stands where something comes or goes, and is not ours. */
 static int
 clear_rows(struct batch *b, struct cw_error *err)
 {
 	struct row_page page = ROW_PAGE_INIT;
+	struct cw_buf absent = CW_BUF_INIT;
 	struct stat st;
 	int ret = 0, got;
 
@@ -130,21 +163,24 @@ clear_rows(struct batch *b, struct cw_error *err)
 			if (row->plan == PLAN_STAY ||
 			    strchr(row->path, '/') == NULL)
 				continue;
-			got =
-			    cw_place_stat(b->a->r->place, row->path, &st, err);
+			got = is_taken(b->a, row, &st, &absent, err);
 			if (got < 0)
 				ret = -1;
-			if (got != 0 || (row->plan == PLAN_DIR && !row->wipe &&
+			if (got != 1 || (row->plan == PLAN_DIR && !row->wipe &&
 					    S_ISDIR(st.st_mode)))
 				continue;
 			ret = batch_put_aside(b, row->path, err);
 		}
 	} while (ret == 0 && page.count > 0);
 	rows_free(&page);
+	cw_buf_free(&absent);
 	return ret < 0 ? -1 : batch_flush(b, err);
 }
 
-/* All that comes is in staging now; further copies of what several need. */
+/*
+ * All that comes is in staging now: what was there when we planned, what files
+ * that went had, and now further copies of what several need.
+ */
 static int
 make_slots(struct apply *a, struct cw_error *err)
 {
@@ -152,7 +188,7 @@ make_slots(struct apply *a, struct cw_error *err)
 	bool begin = true;
 	int got;
 
-	while ((got = need_next(a, begin, &need, err)) == 1) {
+	while ((got = need_next(a, begin, true, &need, err)) == 1) {
 		begin = false;
 		if (apply_have(a, need.digest, need.size, err) < 0)
 			return -1;

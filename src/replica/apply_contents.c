@@ -51,9 +51,11 @@ need_set(struct apply *a, const struct need *need, struct cw_error *err)
 }
 
 int
-need_next(struct apply *a, bool begin, struct need *out, struct cw_error *err)
+need_next(struct apply *a, bool begin, bool only_more, struct need *out,
+    struct cw_error *err)
 {
-	sqlite3_stmt *st = db_stmt(&a->in->db, IN_NEED_NEXT, err);
+	sqlite3_stmt *st =
+	    db_stmt(&a->in->db, only_more ? IN_NEED_MORE : IN_NEED_NEXT, err);
 	int got;
 
 	if (st == NULL)
@@ -67,30 +69,57 @@ need_next(struct apply *a, bool begin, struct need *out, struct cw_error *err)
 	return got;
 }
 
-int
-need_count(struct apply *a, const struct row *row, struct cw_error *err)
+/* The rows of one content, which have to agree on its size. */
+static int
+set_slots(struct apply *a, const struct need *need, struct cw_error *err)
 {
-	sqlite3_stmt *st = db_stmt(&a->in->db, IN_NEED_PUT, err);
-	struct need need;
+	sqlite3_stmt *rows = db_stmt(&a->in->db, IN_NEED_ROWS, err), *st;
+	int64_t slot = 0;
+	int got;
 
-	if (st == NULL)
+	if (rows == NULL)
 		return -1;
-	db_bind_bytes(st, 1, row->e.digest, CW_DIGEST_SIZE);
-	sqlite3_bind_int64(st, 2, (int64_t)row->e.size);
-	if (db_run(&a->in->db, st, err) < 0 ||
-	    need_get(a, row->e.digest, &need, err) < 0)
+	db_bind_bytes(rows, 1, need->digest, CW_DIGEST_SIZE);
+	while ((got = db_step(&a->in->db, rows, err)) == 1) {
+		uint64_t size = (uint64_t)sqlite3_column_int64(rows, 1);
+
+		got = -1;
+		if (size != need->size) {
+			cw_error_set(err, CW_ERR_FORMAT,
+			    "one content is said to be %" PRIu64
+			    " bytes and %" PRIu64,
+			    need->size, size);
+			break;
+		}
+		if (slot++ == 0)
+			continue;
+		if ((st = db_stmt(&a->in->db, IN_SLOT_SET, err)) == NULL)
+			break;
+		sqlite3_bind_int64(st, 1, sqlite3_column_int64(rows, 0));
+		sqlite3_bind_int64(st, 2, slot - 1);
+		if (db_run(&a->in->db, st, err) < 0)
+			break;
+	}
+	sqlite3_reset(rows);
+	return got;
+}
+
+int
+apply_count_needs(struct apply *a, struct cw_error *err)
+{
+	sqlite3_stmt *st = db_stmt(&a->in->db, IN_NEED_FILL, err);
+	struct need need;
+	bool begin = true;
+	int got;
+
+	if (st == NULL || db_run(&a->in->db, st, err) < 0)
 		return -1;
-	if (need.size != row->e.size)
-		return cw_error_set(err, CW_ERR_FORMAT,
-		    "one content is said to be %" PRIu64 " bytes and %" PRIu64,
-		    need.size, row->e.size);
-	if (need.copies == 1)
-		return 0;
-	if ((st = db_stmt(&a->in->db, IN_SLOT_SET, err)) == NULL)
-		return -1;
-	sqlite3_bind_int64(st, 1, row->id);
-	sqlite3_bind_int64(st, 2, (int64_t)need.copies - 1);
-	return db_run(&a->in->db, st, err);
+	while ((got = need_next(a, begin, true, &need, err)) == 1) {
+		begin = false;
+		if (cw_stop_check(err) < 0 || set_slots(a, &need, err) < 0)
+			return -1;
+	}
+	return got;
 }
 
 bool
@@ -212,7 +241,7 @@ apply_find_contents(struct apply *a, struct cw_error *err)
 	bool begin = true;
 	int got, found;
 
-	while ((got = need_next(a, begin, &need, err)) == 1) {
+	while ((got = need_next(a, begin, false, &need, err)) == 1) {
 		begin = false;
 		if (cw_stop_check(err) < 0)
 			return -1;

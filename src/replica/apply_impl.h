@@ -14,6 +14,10 @@ struct apply {
 	struct cw_progress *progress;
 	struct cw_shelf shelf;
 	bool partial;
+	bool is_first; /* our catalog has nothing: nothing goes or stays */
+	/* All that staging has was written there: no attributes are on it. */
+	bool is_plain;
+	unsigned plans; /* that rows have; 0: not known */
 
 	/* The last answers of apply_is_going and of the check of parents. */
 	int64_t going_dir;
@@ -74,12 +78,15 @@ struct need {
 int need_get(struct apply *a, const uint8_t digest[CW_DIGEST_SIZE],
     struct need *out, struct cw_error *err);
 int need_set(struct apply *a, const struct need *need, struct cw_error *err);
-/* The first behind *out (digest zero and begin: of all): 1, 0. */
-int need_next(
-    struct apply *a, bool begin, struct need *out, struct cw_error *err);
+/*
+ * The first behind *out (digest zero and begin: of all), or the first of which
+ * staging may not have all that is needed: 1, 0.
+ */
+int need_next(struct apply *a, bool begin, bool only_more, struct need *out,
+    struct cw_error *err);
 
-/* Counts the row in, and gives it a slot. */
-int need_count(struct apply *a, const struct row *row, struct cw_error *err);
+/* What the rows need; each row gets its slot. */
+int apply_count_needs(struct apply *a, struct cw_error *err);
 /* Files that go and have what is needed; then what nobody has so far. */
 int apply_look_at_donors(struct apply *a, struct cw_error *err);
 int apply_find_contents(struct apply *a, struct cw_error *err);

@@ -14,6 +14,7 @@ set_link(struct apply *a, const struct row *row, const char *to, size_t len,
 
 	if (st == NULL)
 		return -1;
+	a->plans |= PLAN_HARD;
 	sqlite3_bind_int64(st, 1, row->id);
 	db_bind_bytes(st, 2, to, len);
 	return db_run(&a->in->db, st, err);

@@ -162,7 +162,7 @@ is_placed(struct apply *a, const struct row *row, struct cw_error *err)
 	       st.st_mtim.tv_sec == cw_time_split(row->e.mtime_ns).tv_sec;
 }
 
-/* 0 done, 1 it was copied beside, -1. */
+/* 0 done, 1 it was copied beside (2: fd is needed for that), -1. */
 static int
 move_in(struct apply *a, const struct row *row, int fd, const char *slot,
     struct cw_error *err)
@@ -184,6 +184,8 @@ move_in(struct apply *a, const struct row *row, int fd, const char *slot,
 		    faccessat(dirfd, name, F_OK, AT_SYMLINK_NOFOLLOW) < 0 &&
 		    renameat(staging, slot, dirfd, name) == 0)
 			return 0;
+		if (errno == EXDEV && fd < 0)
+			return 2;
 		if (errno == EXDEV) {
 			/* Placed before we were cut off? */
 			if ((got = is_placed(a, row, err)) != 0)
@@ -216,6 +218,22 @@ recover(struct apply *a, const struct row *row, struct cw_error *err)
 	return cw_staging_sync(a->r->staging, err) < 0 ? -1 : 0;
 }
 
+/* Did it get all that it is to be when it came? */
+static bool
+is_ready(struct apply *a, const struct row *row, const char *slot)
+{
+	struct cw_look look;
+	struct stat st;
+
+	if (!a->is_plain || row->e.attrs_len > 0 ||
+	    fstatat(cw_staging_dirfd(a->r->staging), slot, &st,
+		AT_SYMLINK_NOFOLLOW) < 0)
+		return false;
+	cw_place_look(a->r->place, &row->e, &look);
+	return S_ISREG(st.st_mode) && (uint64_t)st.st_size == row->e.size &&
+	       cw_look_fits(&look, &st);
+}
+
 /* 0 done, 1 copied beside, -1. */
 static int
 place_staged(struct apply *a, const struct row *row, struct cw_error *err)
@@ -224,6 +242,12 @@ place_staged(struct apply *a, const struct row *row, struct cw_error *err)
 	char slot[CW_STAGING_NAME];
 	int fd = -1, ret;
 
+	cw_staging_name(e->digest, row->slot, slot);
+	if (is_ready(a, row, slot) &&
+	    (ret = move_in(a, row, -1, slot, err)) != 2) {
+		a->result->placed += ret == 0;
+		return ret;
+	}
 	ret = cw_staging_open_slot(
 	    a->r->staging, e->digest, row->slot, e->size, &fd, err);
 	if (ret == 1) {
@@ -237,7 +261,6 @@ place_staged(struct apply *a, const struct row *row, struct cw_error *err)
 	}
 	if (ret < 0)
 		return -1;
-	cw_staging_name(e->digest, row->slot, slot);
 	ret = cw_place_metadata(a->r->place, fd, e, err);
 	if (ret < 0)
 		cw_error_context(err, "%s", row->path);
@@ -308,6 +331,8 @@ each_row(struct apply *a, unsigned plans, bool down,
 	struct row_page page = ROW_PAGE_INIT;
 	int ret = 0;
 
+	if (a->plans != 0 && (a->plans & plans) == 0)
+		return 0;
 	do {
 		bool any = false;
 
@@ -359,9 +384,22 @@ finish_dir(struct apply *a, const struct row *row, struct cw_error *err)
 	return got < 0 ? cw_error_context(err, "%s", row->path) : 0;
 }
 
+/* Files that went may be in staging now, with whatever is on them. */
+static int
+look_for_donors(struct apply *a, struct cw_error *err)
+{
+	struct need need;
+	int got = a->is_first ? 0 : need_next(a, true, true, &need, err);
+
+	a->is_plain = got == 0;
+	return got < 0 ? -1 : 0;
+}
+
 int
 apply_place(struct apply *a, struct cw_error *err)
 {
+	if (look_for_donors(a, err) < 0)
+		return -1;
 	cw_progress_start(
 	    a->progress, "applying", 0, cw_incoming_info(a->in)->rows);
 	cw_place_forget(a->r->place);

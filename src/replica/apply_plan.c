@@ -93,6 +93,8 @@ int
 apply_base(struct apply *a, const struct row *row, struct cw_entry *base,
     struct cw_error *err)
 {
+	if (a->is_first)
+		return 1;
 	return cw_catalog_lookup_path(
 	    a->r->catalog, row->path, row->path_len, base, err);
 }
@@ -114,6 +116,8 @@ find_going(struct apply *a, struct cw_error *err)
 	int ret = -1, got;
 	int64_t id = 0;
 
+	if (a->is_first)
+		return 0;
 	do {
 		if (cw_stop_check(err) < 0 ||
 		    rows_next(a->in, &page, 0, false, err) < 0)
@@ -162,9 +166,12 @@ static int
 set_plan(struct apply *a, const struct row *row, enum plan plan,
     struct cw_error *err)
 {
-	sqlite3_stmt *st = db_stmt(&a->in->db, IN_PLAN_SET, err);
+	sqlite3_stmt *st;
 
-	if (st == NULL)
+	a->plans |= plan;
+	if (row->plan == plan && row->slot == 0 && row->link_to == NULL)
+		return 0;
+	if ((st = db_stmt(&a->in->db, IN_PLAN_SET, err)) == NULL)
 		return -1;
 	sqlite3_bind_int64(st, 1, row->id);
 	sqlite3_bind_int(st, 2, (int)plan);
@@ -323,18 +330,32 @@ apply_each_row(struct apply *a, unsigned plans,
 }
 
 static int
+find_links(struct apply *a, struct cw_error *err)
+{
+	sqlite3_stmt *st = db_stmt(&a->in->db, IN_LINK_ANY, err);
+	int got;
+
+	if (st == NULL || (got = db_step(&a->in->db, st, err)) < 0)
+		return -1;
+	sqlite3_reset(st);
+	return got == 0 ? 0
+			: apply_each_row(a, PLAN_STAGED, apply_find_link, err);
+}
+
+static int
 plan_all(struct apply *a, struct cw_error *err)
 {
+	a->plans = 0;
 	if (db_begin(&a->in->db, err) < 0 ||
 	    db_exec(&a->in->db, "DELETE FROM going; DELETE FROM need;", err) <
 		0 ||
 	    find_going(a, err) < 0 || apply_each_row(a, 0, classify, err) < 0 ||
-	    apply_each_row(a, PLAN_STAGED, apply_find_link, err) < 0 ||
-	    apply_each_row(a, PLAN_STAGED, need_count, err) < 0)
+	    find_links(a, err) < 0 || apply_count_needs(a, err) < 0)
 		return -1;
 	/* In every directory that goes, and under every row. */
-	return apply_look_at_donors(a, err) < 0 ? -1
-						: apply_find_contents(a, err);
+	return !a->is_first && apply_look_at_donors(a, err) < 0
+		   ? -1
+		   : apply_find_contents(a, err);
 }
 
 int

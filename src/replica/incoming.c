@@ -44,11 +44,11 @@ static const char *const statements[IN_STMT_COUNT] = {
     [IN_ROW_UPDATE] =
 	"UPDATE row SET kind=?2,class=?3,mode=?4,uid=?5,gid=?6,user=?7,grp=?8,"
 	"mtime_ns=?9,size=?10,linkgroup=?11,digest=?12,target=?13,attrs=?14,"
-	"sparse=?15,gen=?16,wish=?17,wish_key=?18,plan=0,slot=0,link_to=NULL"
-	" WHERE path=?1",
+	"sparse=?15,gen=?16,wish=?17,wish_key=?18,plan=?19,slot=0,"
+	"link_to=NULL WHERE path=?1",
     [IN_ROW_INSERT] =
-	"INSERT INTO row(path," DB_ENTRY_COLUMNS ",wish,wish_key,wipe)"
-	" VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
+	"INSERT INTO row(path," DB_ENTRY_COLUMNS ",wish,wish_key,plan,wipe)"
+	" VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
     [IN_ROW_WIPE] = "INSERT OR REPLACE INTO row(path,wipe,gen) VALUES(?1,1,?2)",
     [IN_ROW_DROP] = "DELETE FROM row WHERE path=?1",
     [IN_ROW_DROP_BELOW] = "DELETE FROM row WHERE path>?1 AND path<?2",
@@ -75,6 +75,7 @@ static const char *const statements[IN_STMT_COUNT] = {
 		      " AND plan=4 ORDER BY path LIMIT 1",
     [IN_LINK_LEADER] = "SELECT path FROM row WHERE linkgroup=?1 AND digest=?2"
 		       " AND plan=8 ORDER BY path LIMIT 1",
+    [IN_LINK_ANY] = "SELECT 1 FROM row WHERE linkgroup IS NOT NULL LIMIT 1",
     [IN_LINK_COUNT] =
 	"SELECT count(*) FROM row WHERE linkgroup=?1 AND digest=?2",
     [IN_LINK_SET] = "UPDATE row SET plan=16,link_to=?2 WHERE id=?1",
@@ -83,14 +84,20 @@ static const char *const statements[IN_STMT_COUNT] = {
     [IN_GOING_NEXT] = "SELECT id FROM going WHERE id>?1 ORDER BY id LIMIT 1",
     [IN_GOING_LAST] =
 	"SELECT id FROM going WHERE id<?1 ORDER BY id DESC LIMIT 1",
-    [IN_NEED_PUT] = "INSERT INTO need(digest,size,copies,filled,donors)"
-		    " VALUES(?1,?2,1,0,0)"
-		    " ON CONFLICT(digest) DO UPDATE SET copies=copies+1",
+    [IN_NEED_FILL] = "INSERT INTO need(digest,size,copies,filled,donors)"
+		     " SELECT digest,size,count(*),0,0 FROM row"
+		     " INDEXED BY row_digest WHERE kind='f' AND plan=8"
+		     " GROUP BY digest",
+    [IN_NEED_ROWS] = "SELECT id,size FROM row WHERE digest=?1 AND kind='f'"
+		     " AND plan=8 ORDER BY id",
     [IN_NEED_GET] =
 	"SELECT size,copies,filled,donors FROM need WHERE digest=?1",
     [IN_NEED_SET] = "UPDATE need SET filled=?2,donors=?3 WHERE digest=?1",
     [IN_NEED_NEXT] = "SELECT digest,size,copies,filled,donors FROM need"
 		     " WHERE digest>?1 ORDER BY digest LIMIT 1",
+    [IN_NEED_MORE] = "SELECT digest,size,copies,filled,donors FROM need"
+		     " WHERE digest>?1 AND (copies>1 OR donors>0)"
+		     " ORDER BY digest LIMIT 1",
     [IN_NEED_DROP] = "DELETE FROM need WHERE digest=?1",
     [IN_LACKS_SET] = "UPDATE row SET plan=32,slot=0,link_to=NULL"
 		     " WHERE digest=?1 AND kind='f' AND plan IN (8,16)",

@@ -87,6 +87,15 @@ wish(const struct cw_entry *e, int64_t *order, int64_t *key)
 		*key = e->mtime_ns == INT64_MIN ? INT64_MAX : -e->mtime_ns;
 }
 
+/* What apply will find to do for it, most likely: it writes what differs. */
+static enum plan
+guess(const struct cw_entry *e)
+{
+	return e->kind == CW_KIND_DIR	    ? PLAN_DIR
+	       : e->kind == CW_KIND_SYMLINK ? PLAN_SYMLINK
+					    : PLAN_STAGED;
+}
+
 static int
 put_row(struct cw_incoming *in, enum in_stmt which, const struct cw_entry *e,
     struct cw_error *err)
@@ -101,6 +110,7 @@ put_row(struct cw_incoming *in, enum in_stmt which, const struct cw_entry *e,
 	db_bind_entry(st, 2, e);
 	sqlite3_bind_int64(st, 2 + DB_ENTRY_COUNT, order);
 	sqlite3_bind_int64(st, 3 + DB_ENTRY_COUNT, key);
+	sqlite3_bind_int(st, 4 + DB_ENTRY_COUNT, (int)guess(e));
 	return db_run(&in->db, st, err);
 }
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #define BOOT_FILE "boot"
@@ -186,6 +187,8 @@ cw_staging_open(
 	if ((s->dirfd = cw_open_dir(s->path, err)) < 0 ||
 	    check_boot(s, err) < 0)
 		goto fail;
+	/* Files inherit no access rights here: apply counts on it. */
+	(void)fremovexattr(s->dirfd, "system.posix_acl_default");
 	*out = s;
 	return 0;
 fail:

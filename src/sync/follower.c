@@ -354,9 +354,33 @@ went_back(
 	    (unsigned long long)generation);
 }
 
+/*
+ * An apply that has changed nothing yet found that contents lack: they are
+ * wanted anew.  1 if there are any, 0, -1.
+ */
+static int
+want_anew(struct cw_follower *f, struct cw_error *err)
+{
+	struct cw_want_cursor from_start = {0, 0, 0};
+	struct cw_want want;
+	int got;
+
+	if (cw_incoming_info(f->replica.incoming)->stage ==
+	    CW_INCOMING_APPLYING)
+		return 0;
+	got = cw_incoming_next_want(
+	    f->replica.incoming, &f->replica, &from_start, &want, err);
+	if (got != 1)
+		return got;
+	memset(&f->cursor, 0, sizeof(f->cursor));
+	f->has_more = true;
+	return follower_want_more(f, err) < 0 ? -1 : 1;
+}
+
 static int
 finish(struct cw_follower *f, struct cw_error *err)
 {
+	int got;
 	struct cw_apply_result result = {0};
 	struct cw_incoming *in = f->replica.incoming;
 	struct cw_error why = CW_ERROR_INIT;
@@ -368,8 +392,13 @@ finish(struct cw_follower *f, struct cw_error *err)
 	if (has_rows || f->end_generation != f->state.generation) {
 		if (cw_incoming_complete(
 			in, f->end_generation, f->end_digest, &why) < 0 ||
-		    follower_apply(f, &result, &why) < 0)
+		    follower_apply(f, &result, &why) < 0) {
+			got =
+			    why.code == CW_ERR_MISSING ? want_anew(f, err) : 0;
+			if (got != 0)
+				return got < 0 ? -1 : 0;
 			return start_over(f, &why, err);
+		}
 		note_state(f);
 		f->state.removed += result.removed;
 		f->state.placed += result.placed;
@@ -410,10 +439,6 @@ finish(struct cw_follower *f, struct cw_error *err)
 int
 follower_advance(struct cw_follower *f, struct cw_error *err)
 {
-	struct cw_want_cursor from_start = {0, 0, 0};
-	struct cw_want want;
-	int got;
-
 	if (!f->is_open)
 		return 0;
 	if (f->asked_unsent > 0 && follower_ask_rows(f, err) < 0)
@@ -430,19 +455,7 @@ follower_advance(struct cw_follower *f, struct cw_error *err)
 		return 0;
 	if (follower_settle(f, err) < 0 || follower_commit(f, err) < 0)
 		return -1;
-	if (f->has_gone)
-		return 0;
-	/* One last look over all: what lacks now is wanted anew. */
-	got = cw_incoming_next_want(
-	    f->replica.incoming, &f->replica, &from_start, &want, err);
-	if (got < 0)
-		return -1;
-	if (got == 1) {
-		memset(&f->cursor, 0, sizeof(f->cursor));
-		f->has_more = true;
-		return follower_want_more(f, err);
-	}
-	return finish(f, err);
+	return f->has_gone ? 0 : finish(f, err);
 }
 
 static int

@@ -286,6 +286,22 @@ START_TEST(attributes_come_and_go)
 }
 END_TEST
 
+START_TEST(attributes_go_when_a_file_moves_without_them)
+{
+	const char *from = "u/cur/1.M1.h:2,", *to = "u/cur/1.M1.h:2,T";
+
+	if (setxattr(in_root(from), "user.k", "v", 1, 0) < 0) {
+		printf("skip: no extended attributes in /tmp\n");
+		return;
+	}
+	pair_sync(&p);
+	ck_assert_int_eq(removexattr(in_root(from), "user.k"), 0);
+	ck_assert_int_eq(rename(in_root(from), in_root(to)), 0);
+	pair_sync(&p);
+	ck_assert_int_lt(getxattr(in_replica(to), "user.k", NULL, 0), 0);
+}
+END_TEST
+
 START_TEST(copies_of_what_stays_are_not_wanted)
 {
 	struct cw_apply_result r;
@@ -895,6 +911,7 @@ main(void)
 	tcase_add_test(tc, a_changed_file_leaves_its_old_version);
 	tcase_add_test(tc, metadata_alone_moves_nothing);
 	tcase_add_test(tc, attributes_come_and_go);
+	tcase_add_test(tc, attributes_go_when_a_file_moves_without_them);
 	tcase_add_test(tc, copies_of_what_stays_are_not_wanted);
 	tcase_add_test(tc, many_that_go_fill_many_that_come);
 	tcase_add_test(tc, names_of_one_file_stay_one_file);
