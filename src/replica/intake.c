@@ -16,6 +16,12 @@
 #define WAKE_BYTES ((size_t)128 << 10)
 #define WAKE_JOBS  32u
 
+/*
+ * Bytes in the page cache that are written out beside: else all of them would
+ * be waited for at the end, when nothing else is left to do.
+ */
+#define FLUSH_BYTES ((size_t)32 << 20)
+
 enum kind { PUT, WRITE, FINISH };
 
 struct job {
@@ -32,9 +38,9 @@ struct job {
 
 struct cw_intake {
 	struct cw_staging *staging;
-	pthread_t thread;
+	pthread_t thread, flusher;
 	pthread_mutex_t lock;
-	pthread_cond_t work, room;
+	pthread_cond_t work, room, dirt;
 	bool is_waiting_for_work, is_waiting_for_room, is_ending;
 
 	/*
@@ -50,6 +56,7 @@ struct cw_intake {
 	size_t first, count;
 	size_t bytes;
 
+	size_t dirty; /* bytes since the last flush */
 	uint64_t damaged;
 	struct cw_error failure;
 
@@ -86,6 +93,43 @@ is_half_free(const struct cw_intake *in)
 	       in->head - in->tail <= RING_SIZE / 2;
 }
 
+/* Those that go past the page cache need no flush. */
+static void
+count_dirt(struct cw_intake *in, const struct job *j)
+{
+	if (j->len >= CW_DIRECT_MIN)
+		return;
+	in->dirty += j->len;
+	if (in->dirty >= FLUSH_BYTES)
+		pthread_cond_signal(&in->dirt);
+}
+
+static void *
+run_flusher(void *arg)
+{
+	struct cw_intake *in = arg;
+
+	pthread_mutex_lock(&in->lock);
+	for (;;) {
+		struct cw_error err = CW_ERROR_INIT;
+		int ret;
+
+		while (in->dirty < FLUSH_BYTES && !in->is_ending)
+			pthread_cond_wait(&in->dirt, &in->lock);
+		if (in->is_ending)
+			break;
+		in->dirty = 0;
+		pthread_mutex_unlock(&in->lock);
+		ret = cw_staging_sync(in->staging, &err);
+		pthread_mutex_lock(&in->lock);
+		/* The kernel tells a failure once, so we have to keep it. */
+		if (ret < 0 && in->failure.code == CW_OK)
+			in->failure = err;
+	}
+	pthread_mutex_unlock(&in->lock);
+	return NULL;
+}
+
 static void *
 run(void *arg)
 {
@@ -113,6 +157,7 @@ run(void *arg)
 			ret = run_job(in, j, &err);
 			pthread_mutex_lock(&in->lock);
 		}
+		count_dirt(in, j);
 		in->bytes -= j->len;
 		in->tail = j->end;
 		in->first = (in->first + 1) % JOBS_MAX;
@@ -129,6 +174,28 @@ run(void *arg)
 	return NULL;
 }
 
+static void
+end_thread(struct cw_intake *in, pthread_t thread)
+{
+	pthread_mutex_lock(&in->lock);
+	in->is_ending = true;
+	pthread_cond_signal(&in->work);
+	pthread_cond_signal(&in->dirt);
+	pthread_mutex_unlock(&in->lock);
+	pthread_join(thread, NULL);
+}
+
+static void
+free_parts(struct cw_intake *in)
+{
+	pthread_cond_destroy(&in->dirt);
+	pthread_cond_destroy(&in->room);
+	pthread_cond_destroy(&in->work);
+	pthread_mutex_destroy(&in->lock);
+	free(in->ring);
+	free(in);
+}
+
 int
 cw_intake_new(
     struct cw_staging *s, struct cw_intake **out, struct cw_error *err)
@@ -142,18 +209,23 @@ cw_intake_new(
 	pthread_mutex_init(&in->lock, NULL);
 	pthread_cond_init(&in->work, NULL);
 	pthread_cond_init(&in->room, NULL);
+	pthread_cond_init(&in->dirt, NULL);
 	/* Signals are for the thread of the program that expects them. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	code = pthread_create(&in->thread, NULL, run, in);
+	if (code == 0) {
+		code = pthread_create(&in->flusher, NULL, run_flusher, in);
+		if (code != 0)
+			end_thread(in, in->thread);
+	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (code == 0) {
 		*out = in;
 		return 0;
 	}
 	*out = NULL;
-	free(in->ring);
-	free(in);
+	free_parts(in);
 	return cw_error_set(
 	    err, CW_ERR_FAILED, "cannot start a thread: %s", strerror(code));
 }
@@ -360,14 +432,7 @@ cw_intake_free(struct cw_intake *in)
 	if (in == NULL)
 		return;
 	(void)flush(in, in->fill, NULL);
-	pthread_mutex_lock(&in->lock);
-	in->is_ending = true;
-	pthread_cond_signal(&in->work);
-	pthread_mutex_unlock(&in->lock);
-	pthread_join(in->thread, NULL);
-	pthread_cond_destroy(&in->room);
-	pthread_cond_destroy(&in->work);
-	pthread_mutex_destroy(&in->lock);
-	free(in->ring);
-	free(in);
+	end_thread(in, in->thread);
+	end_thread(in, in->flusher);
+	free_parts(in);
 }

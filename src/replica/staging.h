@@ -10,7 +10,8 @@
  * count only when they have been hashed again: they wait in staging.old/ and
  * are looked at when somebody asks for them.
  *
- * One process at a time (the store's lock), one thread.
+ * One process at a time (the store's lock), one thread; but for
+ * cw_staging_sync, which any may call.
  */
 #ifndef CW_REPLICA_STAGING_H
 #define CW_REPLICA_STAGING_H
