@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/text.h"
+#include "formats/volume/ahead.h"
 #include "formats/volume/entry.h"
 #include "formats/volume/header.h"
 
@@ -49,7 +50,8 @@ struct cw_volume_reader {
 	uint64_t chunk;
 
 	struct cw_zframe_reader *frames;
-	const uint8_t *slice; /* decompressed, not given to the tar reader */
+	struct cw_ahead *ahead; /* NULL: nothing is read ahead */
+	const uint8_t *slice;	/* decompressed, not given to the tar reader */
 	size_t slice_len;
 	uint64_t given;
 
@@ -75,9 +77,18 @@ cw_volume_reader_new(void)
 	return r;
 }
 
-static void
-reset(struct cw_volume_reader *r)
+void
+cw_volume_reader_go_ahead(struct cw_volume_reader *r)
 {
+	if (r->ahead == NULL)
+		r->ahead = cw_ahead_new();
+}
+
+void
+cw_volume_reader_stop(struct cw_volume_reader *r)
+{
+	/* Before all that its thread makes use of. */
+	cw_ahead_stop(r->ahead);
 	cw_age_open_free(r->age);
 	r->age = NULL;
 	if (r->tar != NULL)
@@ -91,7 +102,8 @@ cw_volume_reader_free(struct cw_volume_reader *r)
 {
 	if (r == NULL)
 		return;
-	reset(r);
+	cw_volume_reader_stop(r);
+	cw_ahead_free(r->ahead);
 	cw_zframe_reader_free(r->frames);
 	cw_entry_free(r->entry);
 	free(r->sealed);
@@ -156,7 +168,7 @@ open_chunks(
 static void
 start(struct cw_volume_reader *r, cw_volume_source_fn *source, void *arg)
 {
-	reset(r);
+	cw_volume_reader_stop(r);
 	r->why.code = CW_OK;
 	r->source = source;
 	r->arg = arg;
@@ -181,6 +193,8 @@ cw_volume_reader_open(struct cw_volume_reader *r,
 				      NULL, &r->age, &r->sealed_pos, err) < 0)
 		return -1;
 	cw_zframe_reader_start(r->frames, max_tar, open_chunks, r);
+	if (r->ahead != NULL)
+		cw_ahead_start(r->ahead, r->frames);
 	r->state = FRESH;
 	return 0;
 }
@@ -191,6 +205,8 @@ cw_volume_reader_open_unsealed(struct cw_volume_reader *r, uint64_t max_tar,
 {
 	start(r, source, arg);
 	cw_zframe_reader_start(r->frames, max_tar, source, arg);
+	if (r->ahead != NULL)
+		cw_ahead_start(r->ahead, r->frames);
 	r->state = FRESH;
 }
 
@@ -223,6 +239,14 @@ refuse(struct cw_volume_reader *r, const char *what, struct cw_error *err)
 	return cw_error_set(err, CW_ERR_DAMAGED, "member %s: %s", name, what);
 }
 
+static int
+next_content(struct cw_volume_reader *r, const uint8_t **data, size_t *len,
+    struct cw_error *err)
+{
+	return r->ahead != NULL ? cw_ahead_next(r->ahead, data, len, err)
+				: cw_zframe_next(r->frames, data, len, err);
+}
+
 /* libarchive's read callback. */
 static la_ssize_t
 give_tar(struct archive *a, void *arg, const void **data)
@@ -231,7 +255,7 @@ give_tar(struct archive *a, void *arg, const void **data)
 	size_t len;
 
 	if (r->slice_len == 0 &&
-	    cw_zframe_next(r->frames, &r->slice, &r->slice_len, &r->why) < 0)
+	    next_content(r, &r->slice, &r->slice_len, &r->why) < 0)
 		goto failed;
 	len = r->slice_len < SLICE ? r->slice_len : SLICE;
 	if (r->in_headers) {
@@ -398,12 +422,12 @@ cw_volume_reader_finish(struct cw_volume_reader *r, struct cw_error *err)
 		return cw_error_set(
 		    err, CW_ERR_DAMAGED, "volume: not read to its end");
 	r->state = FAILED;
-	if (cw_zframe_next(r->frames, &data, &len, err) < 0)
+	if (next_content(r, &data, &len, err) < 0)
 		return -1;
 	if (len > 0)
 		return cw_error_set(err, CW_ERR_DAMAGED,
 		    "zstd frames behind the end of the archive");
-	reset(r);
+	cw_volume_reader_stop(r);
 	r->state = DONE;
 	return 0;
 }

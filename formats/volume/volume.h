@@ -3,7 +3,7 @@
  * formats/volume/SPEC.md says.  No I/O here: the bytes of the file go to and
  * come from callbacks.  Any stock `age -d | zstd -d | tar x` reads a volume.
  *
- * Writer and reader are single-threaded: work in parallel by volumes.
+ * Writer and reader are for one thread: work in parallel by volumes.
  * Call cw_crypto_init first.
  */
 #ifndef CW_FORMATS_VOLUME_VOLUME_H
@@ -146,6 +146,16 @@ typedef int cw_volume_source_fn(
  */
 struct cw_volume_reader *cw_volume_reader_new(void);
 void cw_volume_reader_free(struct cw_volume_reader *r); /* NULL is allowed */
+
+/*
+ * From the next volume on a thread of the reader calls the source, opens and
+ * decompresses ahead of the caller: 12 MiB more.  What the source touches is
+ * that thread's until cw_volume_reader_finish has succeeded, or
+ * cw_volume_reader_stop.
+ */
+void cw_volume_reader_go_ahead(struct cw_volume_reader *r);
+/* Gives up the volume; the source is not called any more.  None: harmless. */
+void cw_volume_reader_stop(struct cw_volume_reader *r);
 
 /*
  * Starts on a volume and reads its header: errors of cw_age_open_new, or of

@@ -10,8 +10,8 @@
 
 /* Holds the worst SHORT frame, and what the source may give beyond it. */
 #define IN_CAP (CW_ZFRAME_SHORT_MAX + (512u << 10))
-/* Small enough for the caller to find it in the cache. */
-#define STREAM_STEP (256u << 10)
+/* Small enough for the caller to find it in the cache of the last level. */
+#define STREAM_STEP (1u << 20)
 
 enum state {
 	BETWEEN, /* the next byte begins a frame */
@@ -33,7 +33,8 @@ struct cw_zframe_reader {
 	bool is_eof;
 	uint64_t offset; /* of in[0] in the stream, for messages */
 
-	uint8_t *out;  /* CW_ZFRAME_SHORT_MAX */
+	uint8_t *own;  /* CW_ZFRAME_SHORT_MAX */
+	uint8_t *out;  /* where content goes: own, or the caller's */
 	uint64_t size; /* of all content so far */
 
 	uint64_t packed; /* of the frame WITHIN */
@@ -58,7 +59,7 @@ cw_zframe_reader_new(void)
 		r->ctx, ZSTD_d_windowLogMax, (int)CW_ZFRAME_WINDOW_MAX)))
 		abort();
 	r->in = cw_malloc(IN_CAP);
-	r->out = cw_malloc(CW_ZFRAME_SHORT_MAX);
+	r->own = cw_malloc(CW_ZFRAME_SHORT_MAX);
 	r->state = FAILED;
 	return r;
 }
@@ -70,7 +71,7 @@ cw_zframe_reader_free(struct cw_zframe_reader *r)
 		return;
 	ZSTD_freeDCtx(r->ctx);
 	free(r->in);
-	free(r->out);
+	free(r->own);
 	free(r->entries);
 	free(r);
 }
@@ -402,10 +403,10 @@ step(struct cw_zframe_reader *r, size_t *len, struct cw_error *err)
 }
 
 int
-cw_zframe_next(struct cw_zframe_reader *r, const uint8_t **data, size_t *len,
-    struct cw_error *err)
+cw_zframe_next_into(
+    struct cw_zframe_reader *r, uint8_t *out, size_t *len, struct cw_error *err)
 {
-	*data = r->out;
+	r->out = out;
 	*len = 0;
 	if (r->state == FAILED)
 		return cw_error_set(err, CW_ERR_DAMAGED,
@@ -418,6 +419,14 @@ cw_zframe_next(struct cw_zframe_reader *r, const uint8_t **data, size_t *len,
 		return -1;
 	}
 	return 0;
+}
+
+int
+cw_zframe_next(struct cw_zframe_reader *r, const uint8_t **data, size_t *len,
+    struct cw_error *err)
+{
+	*data = r->own;
+	return cw_zframe_next_into(r, r->own, len, err);
 }
 
 int

@@ -148,7 +148,15 @@ void cw_zframe_reader_start(struct cw_zframe_reader *r, uint64_t max_size,
 int cw_zframe_next(struct cw_zframe_reader *r, const uint8_t **data,
     size_t *len, struct cw_error *err);
 
-/* The same into the caller's memory: *got is less than len only at the end. */
+/*
+ * The same into memory of the caller, CW_ZFRAME_SHORT_MAX bytes, and at most so
+ * much at once.  Not to be mixed with cw_zframe_read on one stream.
+ */
+int cw_zframe_next_into(struct cw_zframe_reader *r, uint8_t *out, size_t *len,
+    struct cw_error *err);
+
+/* As cw_zframe_next, into the caller's memory: *got is less than len only at
+ * the end. */
 int cw_zframe_read(struct cw_zframe_reader *r, void *buf, size_t len,
     size_t *got, struct cw_error *err);
 

@@ -488,13 +488,22 @@ sync_volumes(void *arg)
 	return NULL;
 }
 
+/*
+ * A volume keeps two cores busy, one of them opens ahead; but both wait at
+ * times for each other and for the disk, and each takes some 45 MB.
+ */
+static unsigned
+usual_threads(void)
+{
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return 2 + (cores < 1 ? 0 : (unsigned)cores / 2);
+}
+
 int
 import_run_volumes(struct import *im, struct cw_error *err)
 {
-	long cores = sysconf(_SC_NPROCESSORS_ONLN);
-	unsigned count = im->o->threads != 0 ? im->o->threads
-			 : cores < 1	     ? 1
-					     : (unsigned)cores;
+	unsigned count = im->o->threads != 0 ? im->o->threads : usual_threads();
 	pthread_t threads[THREADS_MAX], syncer;
 	uint64_t bytes = 0;
 

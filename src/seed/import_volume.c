@@ -33,6 +33,7 @@ cw_importer_new(const char *catalog_path,
 	w->fault_arg = arg;
 	w->progress = progress;
 	w->reader = cw_volume_reader_new();
+	cw_volume_reader_go_ahead(w->reader);
 	w->place = cw_place_new(roots, root_count);
 	w->content = cw_sha256_new();
 	w->file = cw_sha256_new();
@@ -486,7 +487,10 @@ cw_importer_run(struct cw_importer *w, int fd, uint32_t number,
 	w->is_bad = w->is_unreadable = false;
 	importer_forget_orphans(w);
 	cw_name_set_reset(&w->names);
+	/* A hint: the catalog does not change while volumes are read. */
+	(void)cw_catalog_hold(w->catalog, NULL);
 	ret = importer_read_members(w, size, take, err);
+	cw_catalog_release(w->catalog);
 	if (ret < 0 && !is_ours(w, err) && drain(w) < 0 && cw_stop_requested())
 		ret = cw_stop_check(err);
 	cw_sha256_final(w->file, digest);

@@ -23,16 +23,20 @@ members_read(struct cw_volume_reader *reader,
 {
 	struct cw_member m;
 	bool end = false;
+	int ret;
 
-	if (cw_volume_reader_open(
-		reader, identity, tar_max(sealed), source, arg, err) < 0)
-		return -1;
-	for (;;) {
-		if (cw_volume_next(reader, &m, &end, err) < 0)
-			return -1;
-		if (end)
-			return cw_volume_reader_finish(reader, err);
+	ret = cw_volume_reader_open(
+	    reader, identity, tar_max(sealed), source, arg, err);
+	while (ret == 0) {
+		ret = cw_volume_next(reader, &m, &end, err);
+		if (ret < 0 || end)
+			break;
 		if (take(arg, &m, err) < 0)
-			return -1;
+			ret = -1;
 	}
+	if (ret == 0)
+		ret = cw_volume_reader_finish(reader, err);
+	/* What the source has is the caller's again. */
+	cw_volume_reader_stop(reader);
+	return ret;
 }

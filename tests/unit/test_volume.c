@@ -43,6 +43,13 @@ setup(void)
 }
 
 static void
+setup_ahead(void)
+{
+	setup();
+	cw_volume_reader_go_ahead(reader);
+}
+
+static void
 teardown(void)
 {
 	cw_volume_writer_free(writer);
@@ -186,6 +193,7 @@ read_volume(const struct cw_buf *file, bool is_sealed, uint64_t max,
 	}
 	ret = cw_volume_reader_finish(reader, err);
 out:
+	cw_volume_reader_stop(reader);
 	cw_buf_free(&content);
 	return ret;
 }
@@ -925,6 +933,63 @@ START_TEST(every_flip_is_noticed)
 }
 END_TEST
 
+/* A volume of several frames, so that there is something to be ahead of. */
+static void
+make_long_volume(struct cw_buf *file)
+{
+	uint8_t *content = cw_malloc(1u << 20);
+
+	open_volume(64u << 20, file);
+	for (uint64_t i = 0; i < 40; i++) {
+		struct cw_member m = FILE_OF("mail/a", 1u << 20);
+
+		noise(content, 1u << 20, i);
+		put(&m, content, 1u << 20);
+	}
+	close_volume(true);
+	free(content);
+}
+
+START_TEST(all_before_the_damage_is_given)
+{
+	struct cw_error err = CW_ERROR_INIT;
+	struct cw_buf file = CW_BUF_INIT;
+	size_t count;
+
+	make_long_volume(&file);
+	file.data[30u << 20] ^= 1;
+	ck_assert_int_eq(read_volume(&file, true, MAX, &count, &err), -1);
+	ck_assert_int_eq(err.code, CW_ERR_DAMAGED);
+	/* Whole frames of 4 MiB before byte 30 Mi, and what is cut there. */
+	ck_assert_uint_ge(count, 28);
+	ck_assert_uint_le(count, 30);
+	cw_buf_free(&file);
+}
+END_TEST
+
+START_TEST(volume_that_was_given_up_is_left_alone)
+{
+	struct cw_error err = CW_ERROR_INIT;
+	struct cw_buf file = CW_BUF_INIT;
+	struct cw_member m;
+	struct source s;
+	size_t left, count;
+	bool end;
+
+	make_long_volume(&file);
+	ck_assert_int_eq(open_reader(&file, true, MAX, &s, &err), 0);
+	ck_assert_int_eq(cw_volume_next(reader, &m, &end, &err), 0);
+	cw_volume_reader_stop(reader);
+	left = s.len;
+	ck_assert_uint_gt(left, 16u << 20);
+	ck_assert_int_eq(cw_volume_next(reader, &m, &end, &err), -1);
+	ck_assert_uint_eq(s.len, left);
+	ck_assert_int_eq(read_volume(&file, true, MAX, &count, &err), 0);
+	ck_assert_uint_eq(count, 40);
+	cw_buf_free(&file);
+}
+END_TEST
+
 START_TEST(another_identity_is_untrusted)
 {
 	struct cw_age_identity *other = cw_age_identity_generate();
@@ -1406,7 +1471,7 @@ int
 main(void)
 {
 	Suite *suite = suite_create("volume");
-	TCase *tcase = tcase_create("volume");
+	TCase *tcase = tcase_create("volume"), *ahead = tcase_create("ahead");
 	SRunner *runner;
 	int failed;
 
@@ -1429,6 +1494,8 @@ main(void)
 	tcase_add_test(tcase, file_that_changed_its_size_meanwhile);
 	tcase_add_test(tcase, every_cut_is_noticed);
 	tcase_add_test(tcase, every_flip_is_noticed);
+	tcase_add_test(tcase, all_before_the_damage_is_given);
+	tcase_add_test(tcase, volume_that_was_given_up_is_left_alone);
 	tcase_add_test(tcase, another_identity_is_untrusted);
 	tcase_add_test(tcase, bombs_are_refused);
 	tcase_add_test(tcase, archive_must_end_as_ours_do);
@@ -1440,6 +1507,20 @@ main(void)
 	tcase_add_test(tcase, awkward_archives_do_no_harm);
 	tcase_add_test(tcase, stock_tools_restore_all);
 	suite_add_tcase(suite, tcase);
+	/* The same, read ahead by a thread. */
+	tcase_set_timeout(ahead, 300);
+	tcase_add_checked_fixture(ahead, setup_ahead, teardown);
+	tcase_add_test(ahead, members_are_read_back_as_they_were);
+	tcase_add_test(ahead, content_may_be_skipped);
+	tcase_add_test(ahead, empty_volume_is_whole);
+	tcase_add_test(ahead, every_cut_is_noticed);
+	tcase_add_test(ahead, every_flip_is_noticed);
+	tcase_add_test(ahead, all_before_the_damage_is_given);
+	tcase_add_test(ahead, volume_that_was_given_up_is_left_alone);
+	tcase_add_test(ahead, bombs_are_refused);
+	tcase_add_test(ahead, archive_must_end_as_ours_do);
+	tcase_add_test(ahead, frames_behind_the_archive_are_refused);
+	suite_add_tcase(suite, ahead);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_NORMAL);
 	failed = srunner_ntests_failed(runner);
