@@ -23,6 +23,7 @@
 #define NAMESPACES_MAX 256u
 #define DELETED	       " (deleted)"
 #define POLL_MS	       100
+#define LOOKS_AGAIN    10
 
 /* A tree to be free: this path of this filesystem, and all below it. */
 struct place {
@@ -436,6 +437,22 @@ look_at(struct look *l, const char *pid, struct cw_error *err)
 	return 0;
 }
 
+/*
+ * In a container a process that somebody outside begins is, until it has become
+ * another program, one that even root may not look at.
+ */
+static int
+look_patiently(struct look *l, const char *pid, struct cw_error *err)
+{
+	int ret = look_at(l, pid, err);
+
+	for (int i = 0; ret < 0 && geteuid() == 0 && i < LOOKS_AGAIN; i++) {
+		(void)poll(NULL, 0, POLL_MS);
+		ret = look_at(l, pid, err);
+	}
+	return ret;
+}
+
 int
 cw_holders_find(const char *const *roots, size_t root_count,
     struct cw_holders *out, struct cw_error *err)
@@ -455,7 +472,7 @@ cw_holders_find(const char *const *roots, size_t root_count,
 		rewinddir(dir);
 	while (ret == 0 && (e = readdir(dir)) != NULL)
 		if (e->d_name[0] >= '1' && e->d_name[0] <= '9')
-			ret = look_at(&l, e->d_name, err);
+			ret = look_patiently(&l, e->d_name, err);
 	if (dir != NULL)
 		(void)closedir(dir);
 	end(&l);
