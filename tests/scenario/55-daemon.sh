@@ -62,6 +62,7 @@ normal() {
 	    -e 's/[0-9a-f]\{16,64\}/HEX/g' -e '/^  link to/d' \
 	    -e 's/[0-9]* process/P process/' -e 's/[0-9.]* k\{0,1\}B in/SIZE/' \
 	    -e 's/"\(bytes_written\|media_bytes\)":[0-9]*/"\1":N/g' \
+	    -e '/^[a-z]*  *[0-9].*%)/d' `# progress, where it took a second` \
 	    -e 's/medium 1 in HOME/medium 1/' -e 's/1 volume, .*/1 volume/' \
 	    "$2"
 }
