@@ -12,9 +12,19 @@
 #define PIECE	  ((size_t)1 << 20)  /* of a content, gathered */
 #define RING_SIZE ((size_t)12 << 20) /* all that waits */
 #define JOBS_MAX  512u
-/* The thread is woken for so much at a time, not for every message. */
+/*
+ * Two write: while one waits for the disk with a large content, the other
+ * creates small files.
+ */
+#define WRITERS 2u
+/* They are woken for so much at a time, not for every message. */
 #define WAKE_BYTES ((size_t)128 << 10)
 #define WAKE_JOBS  32u
+/* The second one is woken for so much more. */
+#define MORE_BYTES ((size_t)2 << 20)
+#define MORE_JOBS  128u
+/* How far ahead a writer looks for what it may do. */
+#define LOOK_AHEAD 256u
 
 /*
  * Bytes in the page cache that are written out beside: else all of them would
@@ -23,11 +33,12 @@
 #define FLUSH_BYTES ((size_t)32 << 20)
 
 enum kind { PUT, WRITE, FINISH };
+enum progress { WAITS, RUNS, IS_DONE };
 
 struct job {
 	enum kind kind;
-	bool has_digest; /* it will be a whole content of this digest */
-	uint8_t digest[CW_SHA256_SIZE];
+	enum progress progress;
+	uint8_t digest[CW_SHA256_SIZE]; /* of the whole content */
 	bool has_look;
 	struct cw_look look;
 	struct cw_staging_writer *writer;
@@ -38,10 +49,11 @@ struct job {
 
 struct cw_intake {
 	struct cw_staging *staging;
-	pthread_t thread, flusher;
+	pthread_t threads[WRITERS], flusher;
 	pthread_mutex_t lock;
 	pthread_cond_t work, room, dirt;
-	bool is_waiting_for_work, is_waiting_for_room, is_ending;
+	unsigned thread_count, idle; /* writers */
+	bool is_waiting_for_room, is_ending;
 
 	/*
 	 * What waits lies in a ring that is there from the beginning: memory
@@ -51,7 +63,7 @@ struct cw_intake {
 	uint8_t *ring;
 	uint64_t head, tail;
 
-	/* A ring as well; the first one is being done. */
+	/* A ring as well; room is given back in its order. */
 	struct job jobs[JOBS_MAX];
 	size_t first, count;
 	size_t bytes;
@@ -66,7 +78,13 @@ struct cw_intake {
 	size_t fill;
 };
 
-/* ---- the thread ---- */
+static struct job *
+job_at(struct cw_intake *in, size_t i)
+{
+	return &in->jobs[(in->first + i) % JOBS_MAX];
+}
+
+/* ---- the writers ---- */
 
 static int
 run_job(struct cw_intake *in, struct job *j, struct cw_error *err)
@@ -130,6 +148,84 @@ run_flusher(void *arg)
 	return NULL;
 }
 
+/* What is done to one content is done in order. */
+static bool
+must_wait(struct cw_intake *in, size_t i)
+{
+	const struct job *j = job_at(in, i);
+
+	for (size_t k = 0; k < i; k++) {
+		const struct job *before = job_at(in, k);
+
+		if (before->progress != IS_DONE &&
+		    memcmp(before->digest, j->digest, sizeof(j->digest)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* The next thing to do; NULL: nothing now. */
+static struct job *
+next_job(struct cw_intake *in)
+{
+	for (size_t i = 0; i < in->count && i < LOOK_AHEAD; i++) {
+		struct job *j = job_at(in, i);
+
+		if (j->progress == WAITS && !must_wait(in, i))
+			return j;
+	}
+	return NULL;
+}
+
+/* The lock is held, but for the job itself. */
+static void
+do_job(struct cw_intake *in, struct job *j)
+{
+	struct cw_error err = CW_ERROR_INIT;
+	int ret = 0;
+
+	j->progress = RUNS;
+	/* After a failure writers are still ended. */
+	if (in->failure.code == CW_OK || j->kind == FINISH) {
+		pthread_mutex_unlock(&in->lock);
+		ret = run_job(in, j, &err);
+		pthread_mutex_lock(&in->lock);
+	}
+	j->progress = IS_DONE;
+	count_dirt(in, j);
+	if (ret < 0 && err.code == CW_ERR_DAMAGED && j->kind != PUT)
+		in->damaged++;
+	else if (ret < 0 && in->failure.code == CW_OK)
+		in->failure = err;
+}
+
+static bool
+is_worth_waking(const struct cw_intake *in)
+{
+	if (in->idle == WRITERS)
+		return in->bytes >= WAKE_BYTES || in->count >= WAKE_JOBS;
+	return in->idle > 0 &&
+	       (in->bytes >= MORE_BYTES || in->count >= MORE_JOBS);
+}
+
+/* What is done at the ring's end is free. */
+static void
+free_jobs(struct cw_intake *in)
+{
+	while (in->count > 0 && job_at(in, 0)->progress == IS_DONE) {
+		const struct job *j = job_at(in, 0);
+
+		in->bytes -= j->len;
+		in->tail = j->end;
+		in->first = (in->first + 1) % JOBS_MAX;
+		in->count--;
+	}
+	if (in->is_waiting_for_room && (in->count == 0 || is_half_free(in)))
+		pthread_cond_signal(&in->room);
+	if (is_worth_waking(in))
+		pthread_cond_signal(&in->work);
+}
+
 static void *
 run(void *arg)
 {
@@ -137,57 +233,36 @@ run(void *arg)
 
 	pthread_mutex_lock(&in->lock);
 	for (;;) {
-		struct cw_error err = CW_ERROR_INIT;
-		enum kind kind;
-		struct job *j;
-		int ret = 0;
+		struct job *j = next_job(in);
 
-		while (in->count == 0 && !in->is_ending) {
-			in->is_waiting_for_work = true;
-			pthread_cond_wait(&in->work, &in->lock);
-			in->is_waiting_for_work = false;
+		if (j != NULL) {
+			do_job(in, j);
+			free_jobs(in);
+			continue;
 		}
-		if (in->count == 0)
+		/* What waits for the other one is the other one's to do. */
+		if (in->is_ending)
 			break;
-		j = &in->jobs[in->first];
-		kind = j->kind;
-		/* After a failure writers are still ended. */
-		if (in->failure.code == CW_OK || j->kind == FINISH) {
-			pthread_mutex_unlock(&in->lock);
-			ret = run_job(in, j, &err);
-			pthread_mutex_lock(&in->lock);
-		}
-		count_dirt(in, j);
-		in->bytes -= j->len;
-		in->tail = j->end;
-		in->first = (in->first + 1) % JOBS_MAX;
-		in->count--;
-		if (ret < 0 && err.code == CW_ERR_DAMAGED && kind != PUT)
-			in->damaged++;
-		else if (ret < 0 && in->failure.code == CW_OK)
-			in->failure = err;
-		if (in->is_waiting_for_room &&
-		    (in->count == 0 || is_half_free(in)))
-			pthread_cond_signal(&in->room);
+		in->idle++;
+		pthread_cond_wait(&in->work, &in->lock);
+		in->idle--;
 	}
 	pthread_mutex_unlock(&in->lock);
 	return NULL;
 }
 
 static void
-end_thread(struct cw_intake *in, pthread_t thread)
+end_threads(struct cw_intake *in, bool has_flusher)
 {
 	pthread_mutex_lock(&in->lock);
 	in->is_ending = true;
-	pthread_cond_signal(&in->work);
+	pthread_cond_broadcast(&in->work);
 	pthread_cond_signal(&in->dirt);
 	pthread_mutex_unlock(&in->lock);
-	pthread_join(thread, NULL);
-}
-
-static void
-free_parts(struct cw_intake *in)
-{
+	while (in->thread_count > 0)
+		pthread_join(in->threads[--in->thread_count], NULL);
+	if (has_flusher)
+		pthread_join(in->flusher, NULL);
 	pthread_cond_destroy(&in->dirt);
 	pthread_cond_destroy(&in->room);
 	pthread_cond_destroy(&in->work);
@@ -201,6 +276,7 @@ cw_intake_new(
     struct cw_staging *s, struct cw_intake **out, struct cw_error *err)
 {
 	struct cw_intake *in = cw_calloc(1, sizeof(*in));
+	bool has_flusher;
 	sigset_t all, old;
 	int code;
 
@@ -213,11 +289,12 @@ cw_intake_new(
 	/* Signals are for the thread of the program that expects them. */
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	code = pthread_create(&in->thread, NULL, run, in);
-	if (code == 0) {
-		code = pthread_create(&in->flusher, NULL, run_flusher, in);
-		if (code != 0)
-			end_thread(in, in->thread);
+	code = pthread_create(&in->flusher, NULL, run_flusher, in);
+	has_flusher = code == 0;
+	while (code == 0 && in->thread_count < WRITERS) {
+		code = pthread_create(
+		    &in->threads[in->thread_count], NULL, run, in);
+		in->thread_count += code == 0;
 	}
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (code == 0) {
@@ -225,7 +302,7 @@ cw_intake_new(
 		return 0;
 	}
 	*out = NULL;
-	free_parts(in);
+	end_threads(in, has_flusher);
 	return cw_error_set(
 	    err, CW_ERR_FAILED, "cannot start a thread: %s", strerror(code));
 }
@@ -237,7 +314,7 @@ static void
 wait_until(struct cw_intake *in, bool empty)
 {
 	in->is_waiting_for_room = true;
-	pthread_cond_signal(&in->work);
+	pthread_cond_broadcast(&in->work);
 	while (in->count > 0 && (empty || !is_half_free(in)))
 		pthread_cond_wait(&in->room, &in->lock);
 	in->is_waiting_for_room = false;
@@ -279,8 +356,7 @@ hand_over(struct cw_intake *in, const struct job *job, struct cw_error *err)
 	in->head += j->len;
 	in->bytes += j->len;
 	j->end = in->head;
-	if (in->is_waiting_for_work &&
-	    (in->bytes >= WAKE_BYTES || in->count >= WAKE_JOBS))
+	if (is_worth_waking(in))
 		pthread_cond_signal(&in->work);
 	if (in->failure.code != CW_OK) {
 		if (err != NULL)
@@ -295,9 +371,12 @@ hand_over(struct cw_intake *in, const struct job *job, struct cw_error *err)
 static int
 flush(struct cw_intake *in, size_t n, struct cw_error *err)
 {
-	const struct job job = {
+	struct job job = {
 	    .kind = WRITE, .writer = in->writer, .data = in->piece, .len = n};
 
+	if (n > 0)
+		memcpy(job.digest, cw_staging_digest(in->writer),
+		    sizeof(job.digest));
 	in->writer = NULL;
 	in->piece = NULL;
 	in->fill = 0;
@@ -315,7 +394,7 @@ static struct job
 whole(enum kind kind, const uint8_t digest[CW_SHA256_SIZE],
     const struct cw_look *look)
 {
-	struct job job = {.kind = kind, .has_digest = true};
+	struct job job = {.kind = kind};
 
 	memcpy(job.digest, digest, sizeof(job.digest));
 	if (look != NULL) {
@@ -399,9 +478,9 @@ cw_intake_holds(struct cw_intake *in, const uint8_t digest[CW_SHA256_SIZE])
 
 	pthread_mutex_lock(&in->lock);
 	for (size_t i = 0; i < in->count && !has; i++) {
-		const struct job *j = &in->jobs[(in->first + i) % JOBS_MAX];
+		const struct job *j = job_at(in, i);
 
-		has = j->has_digest &&
+		has = j->kind != WRITE &&
 		      memcmp(j->digest, digest, sizeof(j->digest)) == 0;
 	}
 	pthread_mutex_unlock(&in->lock);
@@ -432,7 +511,5 @@ cw_intake_free(struct cw_intake *in)
 	if (in == NULL)
 		return;
 	(void)flush(in, in->fill, NULL);
-	end_thread(in, in->thread);
-	end_thread(in, in->flusher);
-	free_parts(in);
+	end_threads(in, true);
 }

@@ -77,6 +77,8 @@ int cw_staging_write(struct cw_staging_writer *w, const void *data, size_t len,
 /* Appends len bytes of fd from offset (chunks of the version that we hold). */
 int cw_staging_copy(struct cw_staging_writer *w, int fd, uint64_t offset,
     uint64_t len, struct cw_error *err);
+/* What it is to be; as long as the writer is. */
+const uint8_t *cw_staging_digest(const struct cw_staging_writer *w);
 /* Bytes so far. */
 uint64_t cw_staging_at(const struct cw_staging_writer *w);
 /*

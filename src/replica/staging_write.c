@@ -127,6 +127,12 @@ cw_staging_begin_from(struct cw_staging *s,
 	return 0;
 }
 
+const uint8_t *
+cw_staging_digest(const struct cw_staging_writer *w)
+{
+	return w->digest;
+}
+
 uint64_t
 cw_staging_at(const struct cw_staging_writer *w)
 {

@@ -129,6 +129,36 @@ START_TEST(small_contents_may_come_between_the_pieces_of_a_large_one)
 }
 END_TEST
 
+START_TEST(contents_that_are_written_at_a_time_do_not_mix)
+{
+	uint8_t digest[CW_SHA256_SIZE];
+
+	/* More than wait at a time, the small ones twice in a row. */
+	for (size_t i = 0; i < 24; i++) {
+		give(BIG - i * 1000);
+		for (size_t n = 0; n < 40; n++) {
+			size_t len = i * 40 + n / 2;
+
+			cw_sha256(bytes, len, digest);
+			OK(cw_intake_put(in, digest, bytes, len, NULL, &err));
+		}
+	}
+	ck_assert_uint_eq(drain(), 0);
+	for (size_t i = 0; i < 24; i++) {
+		uint8_t found[CW_SHA256_SIZE];
+		int fd;
+
+		ck_assert(has(i * 40 + 19));
+		cw_sha256(bytes, BIG - i * 1000, digest);
+		OK(cw_staging_open_content(
+		    s, digest, BIG - i * 1000, &fd, &err));
+		OK(cw_staging_prefix(fd, BIG - i * 1000, found, &err));
+		ck_assert_mem_eq(found, digest, sizeof(found));
+		cw_close(&fd);
+	}
+}
+END_TEST
+
 START_TEST(blocks_of_zeros_stay_holes)
 {
 	uint8_t digest[CW_SHA256_SIZE];
@@ -227,6 +257,7 @@ main(void)
 	tcase_add_test(tc, contents_of_every_size_arrive_byte_for_byte);
 	tcase_add_test(
 	    tc, small_contents_may_come_between_the_pieces_of_a_large_one);
+	tcase_add_test(tc, contents_that_are_written_at_a_time_do_not_mix);
 	tcase_add_test(tc, blocks_of_zeros_stay_holes);
 	tcase_add_test(tc, what_is_not_its_digest_is_counted_and_not_there);
 	tcase_add_test(tc, a_whole_one_that_is_not_its_digest_is_a_failure);
