@@ -70,6 +70,10 @@ int cw_incoming_discard(struct cw_incoming *in, struct cw_error *err);
  */
 int cw_incoming_add(
     struct cw_incoming *in, const struct cw_change *ch, struct cw_error *err);
+/* The same for a file whose content came with it, and is on its way to staging.
+ */
+int cw_incoming_add_come(
+    struct cw_incoming *in, const struct cw_change *ch, struct cw_error *err);
 int cw_incoming_commit(
     struct cw_incoming *in, const struct cw_position *at, struct cw_error *err);
 /* Drops what was added since the last commit. */
@@ -115,12 +119,14 @@ int cw_incoming_lacks(struct cw_incoming *in, struct cw_replica *r,
 /*
  * Contents that lack, over all that has been added, in the order in which we
  * want them: control files, then small ones, newest first, then large ones,
- * small before large.  A digest comes once.  The cursor of zeros is the
- * beginning; it stays good over commits and restarts (new rows may come to lie
- * before it).  1 and *out, 0 at the end, -1.
+ * small before large, at last those that came with their change and are here
+ * no more.  A digest comes once.  The cursor of zeros is the beginning; it
+ * stays good over commits and restarts (new rows may come to lie before it).
+ * 1 and *out, 0 at the end, -1.
  */
 struct cw_want_cursor {
 	int64_t wish, key, row;
+	bool skips_come; /* what came with its change is not looked at */
 };
 
 struct cw_want {
@@ -133,6 +139,9 @@ struct cw_want {
 	uint64_t base_size;
 	struct cw_look look; /* of the file at that path */
 };
+
+/* Moves the cursor to just before this file's row. */
+void cw_incoming_want_from(const struct cw_entry *e, struct cw_want_cursor *at);
 
 int cw_incoming_next_want(struct cw_incoming *in, struct cw_replica *r,
     struct cw_want_cursor *at, struct cw_want *out, struct cw_error *err);

@@ -74,17 +74,24 @@ add_removal(
 
 /* The order in which contents are wanted. */
 static void
-wish(const struct cw_entry *e, int64_t *order, int64_t *key)
+wish(const struct cw_entry *e, bool has_come, int64_t *order, int64_t *key)
 {
-	*order = 0;
+	*order = has_come ? WISH_HAS_COME : 0;
 	*key = 0;
-	if (e->class == 0)
+	if (e->class == 0 || has_come)
 		return;
 	*order = e->size <= CW_SMALL_MAX ? 1 : 2;
 	if (*order == 2)
 		*key = (int64_t)e->size;
 	else
 		*key = e->mtime_ns == INT64_MIN ? INT64_MAX : -e->mtime_ns;
+}
+
+void
+cw_incoming_want_from(const struct cw_entry *e, struct cw_want_cursor *at)
+{
+	wish(e, false, &at->wish, &at->key);
+	at->row = 0;
 }
 
 /* What apply will find to do for it, most likely: it writes what differs. */
@@ -98,14 +105,14 @@ guess(const struct cw_entry *e)
 
 static int
 put_row(struct cw_incoming *in, enum in_stmt which, const struct cw_entry *e,
-    struct cw_error *err)
+    bool has_come, struct cw_error *err)
 {
 	sqlite3_stmt *st = db_stmt(&in->db, which, err);
 	int64_t order, key;
 
 	if (st == NULL)
 		return -1;
-	wish(e, &order, &key);
+	wish(e, has_come, &order, &key);
 	db_bind_bytes(st, 1, in->path.data, in->path.len);
 	db_bind_entry(st, 2, e);
 	sqlite3_bind_int64(st, 2 + DB_ENTRY_COUNT, order);
@@ -114,9 +121,9 @@ put_row(struct cw_incoming *in, enum in_stmt which, const struct cw_entry *e,
 	return db_run(&in->db, st, err);
 }
 
-int
-cw_incoming_add(
-    struct cw_incoming *in, const struct cw_change *ch, struct cw_error *err)
+static int
+add(struct cw_incoming *in, const struct cw_change *ch, bool has_come,
+    struct cw_error *err)
 {
 	if (incoming_refuse_applying(in, err) < 0 ||
 	    incoming_check(in, ch, err) < 0)
@@ -130,10 +137,24 @@ cw_incoming_add(
 	incoming_join(in, ch);
 	if (ch->is_removal)
 		return add_removal(in, ch, err);
-	if (put_row(in, IN_ROW_UPDATE, &ch->e, err) < 0)
+	if (put_row(in, IN_ROW_UPDATE, &ch->e, has_come, err) < 0)
 		return -1;
 	if (sqlite3_changes64(in->db.db) > 0)
 		return 0;
 	in->info.rows++;
-	return put_row(in, IN_ROW_INSERT, &ch->e, err);
+	return put_row(in, IN_ROW_INSERT, &ch->e, has_come, err);
+}
+
+int
+cw_incoming_add(
+    struct cw_incoming *in, const struct cw_change *ch, struct cw_error *err)
+{
+	return add(in, ch, false, err);
+}
+
+int
+cw_incoming_add_come(
+    struct cw_incoming *in, const struct cw_change *ch, struct cw_error *err)
+{
+	return add(in, ch, true, err);
 }

@@ -19,6 +19,9 @@ enum plan {
 	PLAN_LACKS = 32, /* a file that only the catalog gets */
 };
 
+/* The last place in the order in which contents are wanted. */
+#define WISH_HAS_COME 3
+
 /* How far apply has come; kept with the stage. */
 enum phase {
 	PHASE_NONE,

@@ -216,6 +216,10 @@ next_row(struct cw_incoming *in, struct cw_replica *r,
 	got = db_step(&in->db, st, err);
 	if (got <= 0)
 		return got;
+	if (at->skips_come && sqlite3_column_int64(st, 0) == WISH_HAS_COME) {
+		sqlite3_reset(st);
+		return 0;
+	}
 	at->wish = sqlite3_column_int64(st, 0);
 	at->key = sqlite3_column_int64(st, 1);
 	at->row = sqlite3_column_int64(st, 2);

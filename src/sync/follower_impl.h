@@ -1,6 +1,7 @@
 /*
- * The inside of a follower, shared by follower.c (the conversation and the
- * end of a plan), follower_rows.c (rows), follower_wants.c (contents) and
+ * The inside of a follower, shared by follower.c (the conversation),
+ * follower_end.c (the end of a plan), follower_rows.c (rows),
+ * follower_wants.c (contents), follower_chunks.c (chunks of large ones) and
  * follower_compare.c (comparison).
  */
 #ifndef CW_SYNC_FOLLOWER_IMPL_H
@@ -18,6 +19,8 @@
  */
 #define WANTS_MAX	512u
 #define WANTS_BYTES_MAX (64u << 20)
+/* Chunks of all of them: a list takes memory. */
+#define CHUNKS_MAX (1u << 21)
 
 struct want {
 	uint32_t id; /* 0: free */
@@ -103,6 +106,9 @@ struct cw_follower {
 	unsigned polls; /* for that, without anything new at the source */
 	uint64_t poll_generation;
 	struct cw_want_cursor cursor;
+	/* The first of those passed over that the cursor is beyond. */
+	struct cw_want_cursor passed;
+	bool has_passed;
 	struct want *current; /* whose data come */
 
 	struct kept_frame *kept, **kept_end;
@@ -122,6 +128,15 @@ void follower_close(struct cw_follower *f);
 int follower_ask(struct cw_follower *f, bool all, struct cw_error *err);
 /* What came is made durable, unless rows are unresolved. */
 int follower_commit(struct cw_follower *f, struct cw_error *err);
+/* Tells the state that our catalog is in. */
+void follower_note_state(struct cw_follower *f);
+/* Does a seed's import still wait for contents?  1, 0, -1. */
+int follower_is_importing(struct cw_follower *f, struct cw_error *err);
+/* Nothing is awaited: applies, compares, acknowledges. */
+int follower_finish(struct cw_follower *f, struct cw_error *err);
+/* Sets err: the peer announced a generation before ours. */
+int follower_went_back(
+    const struct cw_follower *f, uint64_t generation, struct cw_error *err);
 /* Goes on if nothing is awaited any more: applies, acknowledges. */
 int follower_advance(struct cw_follower *f, struct cw_error *err);
 
@@ -134,10 +149,23 @@ void follower_own(struct cw_follower *f, struct cw_change *ch);
 /* This change's content, if it is nowhere at home. */
 int follower_want(
     struct cw_follower *f, const struct cw_change *ch, struct cw_error *err);
+/* What rows of before want is looked for from the first of them on. */
+void follower_begin_wants(struct cw_follower *f);
 /* More of what lacks, as far as there is room. */
 int follower_want_more(struct cw_follower *f, struct cw_error *err);
 int follower_data(struct cw_follower *f, struct cw_wire_reader *reader,
     const Cw__Data *data, struct cw_error *err);
+/* The want of this number; NULL: we took it back. */
+struct want *follower_find_want(struct cw_follower *f, uint32_t id);
+void follower_free_want(struct cw_follower *f, struct want *w);
+int follower_send_want(
+    struct cw_follower *f, Cw__Item *item, struct cw_error *err);
+/* Opens what takes its bytes from offset on; 1: our version is gone. */
+int follower_begin_data(struct cw_follower *f, struct want *w, uint64_t offset,
+    struct cw_error *err);
+/* All of it is here: hashed, and the want freed or asked for anew. */
+int follower_finish_want(
+    struct cw_follower *f, struct want *w, struct cw_error *err);
 int follower_chunks(
     struct cw_follower *f, const Cw__Chunks *chunks, struct cw_error *err);
 /* Waits until staging has what came; notes what was not what it should be. */

@@ -84,6 +84,7 @@ take_row(struct cw_follower *f, struct cw_wire_reader *reader,
 	bool is_brief;
 	const uint8_t *content;
 	struct cw_look look;
+	bool has_come = row->content.len > 0;
 	size_t len;
 	int got;
 
@@ -119,8 +120,8 @@ take_row(struct cw_follower *f, struct cw_wire_reader *reader,
 				   : 0;
 		}
 	}
-	if (row->content.len > 0 && ch.e.kind == CW_KIND_FILE &&
-	    !ch.is_removal) {
+	has_come = has_come && ch.e.kind == CW_KIND_FILE && !ch.is_removal;
+	if (has_come) {
 		if (cw_wire_content(reader, row->content_coding, &row->content,
 			CW_WIRE_CONTENT_MAX, &content, &len, err) < 0)
 			return -1;
@@ -134,9 +135,11 @@ take_row(struct cw_follower *f, struct cw_wire_reader *reader,
 			return -1;
 		f->uncommitted += len;
 	}
+	if (has_come)
+		return cw_incoming_add_come(f->replica.incoming, &ch, err);
 	if (cw_incoming_add(f->replica.incoming, &ch, err) < 0)
 		return -1;
-	if (ch.is_removal || ch.e.kind != CW_KIND_FILE || row->content.len > 0)
+	if (ch.is_removal || ch.e.kind != CW_KIND_FILE)
 		return 0;
 	return follower_want(f, &ch, err);
 }
@@ -169,7 +172,6 @@ follower_plan(struct cw_follower *f, struct cw_wire_reader *reader,
 	    .dir_count = plan->n_dirs,
 	    .owners = plan->owners,
 	    .owner_count = plan->n_owners};
-	const struct cw_incoming_info *in;
 	int ret = 0;
 
 	if (plan->serial != f->serial)
@@ -183,10 +185,8 @@ follower_plan(struct cw_follower *f, struct cw_wire_reader *reader,
 		if (cw_incoming_begin(
 			f->replica.incoming, plan->since, f->o.epoch, err) < 0)
 			return -1;
-		in = cw_incoming_info(f->replica.incoming);
-		f->has_more = in->rows > 0;
 		f->has_end = f->has_position = f->has_gone = false;
-		memset(&f->cursor, 0, sizeof(f->cursor));
+		follower_begin_wants(f);
 	}
 	if (plan->first)
 		f->state.target = plan->target;

@@ -7,7 +7,6 @@
 #include "sync/follower_impl.h"
 
 #include "base/fs.h"
-#include "formats/chunk/chunk.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,11 +15,9 @@
 #define CHUNKS_FROM (256u << 10)
 /* Above this the list of chunks would take too much memory. */
 #define CHUNKS_UP_TO (16ull << 30)
-#define CHUNKS_MAX   (1u << 21)
-#define RANGES_MAX   4096u
 
-static void
-free_want(struct cw_follower *f, struct want *w)
+void
+follower_free_want(struct cw_follower *f, struct want *w)
 {
 	if (f->current == w)
 		f->current = NULL;
@@ -52,11 +49,11 @@ follower_drop_wants(struct cw_follower *f)
 {
 	for (size_t i = 0; i < WANTS_MAX; i++)
 		if (f->wants[i].id != 0)
-			free_want(f, &f->wants[i]);
+			follower_free_want(f, &f->wants[i]);
 }
 
-static struct want *
-find_want(struct cw_follower *f, uint32_t id)
+struct want *
+follower_find_want(struct cw_follower *f, uint32_t id)
 {
 	if (f->current != NULL && f->current->id == id)
 		return f->current;
@@ -83,8 +80,8 @@ has_room(const struct cw_follower *f)
 	       f->chunks < CHUNKS_MAX / 4;
 }
 
-static int
-send_want(struct cw_follower *f, Cw__Item *item, struct cw_error *err)
+int
+follower_send_want(struct cw_follower *f, Cw__Item *item, struct cw_error *err)
 {
 	Cw__Want m = CW__WANT__INIT;
 
@@ -182,7 +179,30 @@ ask(struct cw_follower *f, const uint8_t digest[CW_DIGEST_SIZE], uint64_t size,
 		item.prefix.data = prefix;
 		item.prefix.len = sizeof(prefix);
 	}
-	return send_want(f, &item, err);
+	return follower_send_want(f, &item, err);
+}
+
+static bool
+is_before(const struct cw_want_cursor *a, const struct cw_want_cursor *b)
+{
+	if (a->wish != b->wish)
+		return a->wish < b->wish;
+	return a->key != b->key ? a->key < b->key : a->row < b->row;
+}
+
+/* It is asked for when there is room; the cursor may be beyond it. */
+static void
+pass_over(struct cw_follower *f, const struct cw_entry *e)
+{
+	struct cw_want_cursor at = f->cursor;
+
+	f->has_more = true;
+	cw_incoming_want_from(e, &at);
+	if (!is_before(&at, &f->cursor) ||
+	    (f->has_passed && is_before(&f->passed, &at)))
+		return;
+	f->has_passed = true;
+	f->passed = at;
 }
 
 int
@@ -196,7 +216,7 @@ follower_want(
 	if (got <= 0 || is_coming(f, ch->e.digest))
 		return got < 0 ? -1 : 0;
 	if (!has_room(f)) {
-		f->has_more = true;
+		pass_over(f, &ch->e);
 		return 0;
 	}
 	if (ch->dir_path_len > 0)
@@ -207,6 +227,15 @@ follower_want(
 	    true, err);
 	cw_buf_free(&path);
 	return got;
+}
+
+void
+follower_begin_wants(struct cw_follower *f)
+{
+	f->has_more = cw_incoming_info(f->replica.incoming)->rows > 0;
+	f->has_passed = false;
+	/* In a session without any, what comes with its row is here. */
+	f->cursor = (struct cw_want_cursor){.skips_come = !f->has_more};
 }
 
 int
@@ -225,6 +254,11 @@ follower_want_more(struct cw_follower *f, struct cw_error *err)
 
 		if (got < 0)
 			return -1;
+		if (got == 0 && f->has_passed) {
+			f->cursor = f->passed;
+			f->has_passed = false;
+			continue;
+		}
 		if (got == 0) {
 			f->has_more = false;
 			return 0;
@@ -253,7 +287,7 @@ ask_whole(struct cw_follower *f, struct want *w, struct cw_error *err)
 
 	w->path = NULL;
 	memcpy(digest, w->digest, sizeof(digest));
-	free_want(f, w);
+	follower_free_want(f, w);
 	ret = cw_staging_discard(f->replica.staging, digest, err);
 	if (ret == 0)
 		ret = ask(f, digest, size, path, &look, false, err);
@@ -261,8 +295,8 @@ ask_whole(struct cw_follower *f, struct want *w, struct cw_error *err)
 	return ret;
 }
 
-static int
-begin_data(struct cw_follower *f, struct want *w, uint64_t offset,
+int
+follower_begin_data(struct cw_follower *f, struct want *w, uint64_t offset,
     struct cw_error *err)
 {
 	struct cw_staging *s = f->replica.staging;
@@ -303,8 +337,9 @@ copy_chunks(struct want *w, uint64_t until, struct cw_error *err)
 	return 0;
 }
 
-static int
-finish_want(struct cw_follower *f, struct want *w, struct cw_error *err)
+int
+follower_finish_want(
+    struct cw_follower *f, struct want *w, struct cw_error *err)
 {
 	struct cw_error why = CW_ERROR_INIT;
 	int ret;
@@ -318,7 +353,7 @@ finish_want(struct cw_follower *f, struct want *w, struct cw_error *err)
 	if (ret == 0) {
 		f->uncommitted += w->size;
 		f->state.contents++;
-		free_want(f, w);
+		follower_free_want(f, w);
 		return 0;
 	}
 	if (why.code != CW_ERR_DAMAGED) {
@@ -330,7 +365,7 @@ finish_want(struct cw_follower *f, struct want *w, struct cw_error *err)
 	if (w->from_base || w->chunks != NULL || w->offset > 0)
 		return ask_whole(f, w, err);
 	f->has_gone = true;
-	free_want(f, w);
+	follower_free_want(f, w);
 	return 0;
 }
 
@@ -359,7 +394,7 @@ int
 follower_data(struct cw_follower *f, struct cw_wire_reader *reader,
     const Cw__Data *data, struct cw_error *err)
 {
-	struct want *w = find_want(f, data->id);
+	struct want *w = follower_find_want(f, data->id);
 	const uint8_t *bytes;
 	size_t len;
 	int got;
@@ -368,7 +403,7 @@ follower_data(struct cw_follower *f, struct cw_wire_reader *reader,
 		return 0; /* of a want that we took back */
 	if (data->gone) {
 		f->has_gone = true;
-		free_want(f, w);
+		follower_free_want(f, w);
 		return 0;
 	}
 	if (w->in_chunks && (!w->from_base || w->chunk_count > 0))
@@ -376,7 +411,7 @@ follower_data(struct cw_follower *f, struct cw_wire_reader *reader,
 		    "the peer sent a content whose chunks were asked for");
 	w->in_chunks = false; /* the prefix fitted */
 	if (w->writer == NULL &&
-	    (got = begin_data(f, w, data->offset, err)) != 0)
+	    (got = follower_begin_data(f, w, data->offset, err)) != 0)
 		return got < 0 ? -1 : ask_whole(f, w, err);
 	if (w->chunks != NULL && copy_chunks(w, data->offset, err) < 0)
 		return -1;
@@ -394,209 +429,5 @@ follower_data(struct cw_follower *f, struct cw_wire_reader *reader,
 	while (w->chunks != NULL && w->chunk_at < w->chunk_count &&
 	       w->chunks[w->chunk_at].offset < cw_staging_at(w->writer))
 		w->chunk_at++;
-	return data->last ? finish_want(f, w, err) : 0;
-}
-
-/* Chunks. */
-
-static int
-by_digest(const void *a, const void *b)
-{
-	return memcmp(((const struct chunk *)a)->digest,
-	    ((const struct chunk *)b)->digest, CW_SHA256_SIZE);
-}
-
-/* Cuts our version by the sizes of the new one. */
-static int
-cut_base(
-    struct want *w, struct chunk **out, size_t *count, struct cw_error *err)
-{
-	const struct cw_chunk_sizes *sizes = cw_chunk_sizes_for(w->size);
-	size_t room = (size_t)sizes->max * 4, have = 0, cap = 0, n;
-	uint8_t *buf = cw_malloc(room);
-	struct chunk *list = NULL;
-	uint64_t read_at = 0, at = 0;
-	bool is_end = false;
-	int ret = -1;
-
-	*count = 0;
-	do {
-		size_t got = 0, used = 0;
-
-		if (cw_stop_check(err) < 0 ||
-		    cw_pread_full(w->base_fd, buf + have, room - have, read_at,
-			&got, err) < 0)
-			goto out;
-		read_at += got;
-		is_end = got < room - have;
-		have += got;
-		while (
-		    *count < CHUNKS_MAX && (n = cw_chunk_next(sizes, buf + used,
-						have - used, is_end)) > 0) {
-			if (*count == cap) {
-				cap = cap == 0 ? 256 : cap * 2;
-				list =
-				    cw_reallocarray(list, cap, sizeof(*list));
-			}
-			list[*count] =
-			    (struct chunk){.offset = at, .len = (uint32_t)n};
-			cw_sha256(buf + used, n, list[(*count)++].digest);
-			used += n;
-			at += n;
-		}
-		memmove(buf, buf + used, have - used);
-		have -= used;
-	} while (!is_end && *count < CHUNKS_MAX);
-	if (*count > 0)
-		qsort(list, *count, sizeof(*list), by_digest);
-	*out = list;
-	list = NULL;
-	ret = 0;
-out:
-	free(list);
-	free(buf);
-	return ret;
-}
-
-/* The chunks that staging has whole; the rest of it is of no use. */
-static void
-skip_kept(struct want *w)
-{
-	uint64_t kept = 0;
-
-	while (w->chunk_at < w->chunk_count) {
-		const struct chunk *c = &w->chunks[w->chunk_at];
-
-		if (c->offset + c->len > w->kept)
-			break;
-		kept = c->offset + c->len;
-		w->chunk_at++;
-	}
-	w->kept = kept;
-}
-
-/* Asks for the chunks that our version does not have. */
-static int
-ask_ranges(struct cw_follower *f, struct want *w, struct cw_error *err)
-{
-	Cw__Item item = CW__ITEM__INIT;
-	Cw__Range *ranges = cw_calloc(RANGES_MAX, sizeof(*ranges));
-	Cw__Range **list = cw_calloc(RANGES_MAX, sizeof(*list));
-	struct chunk *base = NULL;
-	size_t base_count = 0, n = 0;
-	uint64_t lacking = 0;
-	int got, ret = -1;
-
-	got = cw_place_open(f->place, w->path, &w->base_fd, err);
-	if (got < 0 || (got == 0 && cut_base(w, &base, &base_count, err) < 0))
-		goto out;
-	for (size_t i = 0; i < w->chunk_count; i++) {
-		struct chunk *c = &w->chunks[i];
-		const struct chunk *same = NULL;
-
-		/* In staging already; the whole is hashed in the end. */
-		if (c->offset + c->len <= w->kept)
-			continue;
-		if (base_count > 0)
-			same = bsearch(
-			    c, base, base_count, sizeof(*base), by_digest);
-		/* The last range takes all the rest, if it has to. */
-		if (same != NULL && same->len == c->len && n < RANGES_MAX) {
-			c->has_base = true;
-			c->base_offset = same->offset;
-			continue;
-		}
-		lacking += c->len;
-		if (n > 0 &&
-		    ranges[n - 1].offset + ranges[n - 1].length == c->offset) {
-			ranges[n - 1].length += c->len;
-			continue;
-		}
-		cw__range__init(&ranges[n]);
-		ranges[n].offset = c->offset;
-		ranges[n].length = c->len;
-		list[n] = &ranges[n];
-		n++;
-	}
-	w->in_chunks = false;
-	skip_kept(w);
-	if (n == 0) {
-		/* All of it is here, only in another order or shorter. */
-		if (begin_data(f, w, 0, err) == 0)
-			ret = finish_want(f, w, err);
-		goto out;
-	}
-	f->want_bytes -= w->size - w->offset;
-	w->offset = w->size - lacking;
-	f->want_bytes += lacking;
-	item.id = w->id;
-	item.digest.data = w->digest;
-	item.digest.len = CW_DIGEST_SIZE;
-	item.size = w->size;
-	item.n_ranges = n;
-	item.ranges = list;
-	ret = send_want(f, &item, err);
-out:
-	free(base);
-	free(ranges);
-	free(list);
-	return ret;
-}
-
-int
-follower_chunks(
-    struct cw_follower *f, const Cw__Chunks *m, struct cw_error *err)
-{
-	struct want *w = find_want(f, m->id);
-	const struct cw_chunk_sizes *sizes;
-	uint64_t at;
-
-	if (w == NULL)
-		return 0;
-	if (m->gone) {
-		f->has_gone = true;
-		free_want(f, w);
-		return 0;
-	}
-	at = w->chunk_count == 0 ? 0
-				 : w->chunks[w->chunk_count - 1].offset +
-				       w->chunks[w->chunk_count - 1].len;
-	if (!w->in_chunks || m->first != at ||
-	    m->digests.len != m->n_lengths * CW_SHA256_SIZE ||
-	    w->chunk_count + m->n_lengths > CHUNKS_MAX)
-		return cw_error_set(
-		    err, CW_ERR_FORMAT, "the peer's CHUNKS are malformed");
-	/* Nor was it appended to. */
-	if (w->from_base) {
-		f->want_bytes += w->offset;
-		w->offset = 0;
-		w->from_base = false;
-	}
-	if (w->chunk_count + m->n_lengths > w->chunk_cap) {
-		w->chunk_cap = w->chunk_count + m->n_lengths;
-		w->chunks = cw_reallocarray(
-		    w->chunks, w->chunk_cap, sizeof(*w->chunks));
-	}
-	sizes = cw_chunk_sizes_for(w->size);
-	for (size_t i = 0; i < m->n_lengths; i++) {
-		struct chunk *c;
-
-		/* A lot of tiny ones would take all our memory. */
-		if (m->lengths[i] > sizes->max ||
-		    m->lengths[i] > w->size - at ||
-		    (m->lengths[i] < sizes->min &&
-			m->lengths[i] != w->size - at))
-			return cw_error_set(err, CW_ERR_FORMAT,
-			    "the peer's CHUNKS are not cut as they must be");
-		c = &w->chunks[w->chunk_count++];
-		f->chunks++;
-		*c = (struct chunk){.offset = at, .len = m->lengths[i]};
-		memcpy(c->digest, m->digests.data + i * CW_SHA256_SIZE,
-		    CW_SHA256_SIZE);
-		at += c->len;
-	}
-	if (m->last && at != w->size)
-		return cw_error_set(err, CW_ERR_FORMAT,
-		    "the peer's CHUNKS make another size than the file's");
-	return m->last ? ask_ranges(f, w, err) : 0;
+	return data->last ? follower_finish_want(f, w, err) : 0;
 }

@@ -322,6 +322,40 @@ START_TEST(wants_come_in_order_and_once)
 }
 END_TEST
 
+START_TEST(what_came_with_its_change_is_wanted_last_or_not_looked_at)
+{
+	struct cw_want_cursor at = {0}, brief = {.skips_come = true}, back;
+	struct cw_change ch = put_of("mail/u/cur", "came", "came");
+	struct cw_want want;
+
+	OK(cw_incoming_add_come(p.r.incoming, &ch, &err));
+	ch = put_of("mail/u/cur", "large", "large");
+	ch.e.size = 1u << 20;
+	add(ch);
+	ck_assert_int_eq(
+	    cw_incoming_next_want(p.r.incoming, &p.r, &at, &want, &err), 1);
+	ck_assert_str_eq(want.path, "mail/u/cur/large");
+	ck_assert_int_eq(
+	    cw_incoming_next_want(p.r.incoming, &p.r, &at, &want, &err), 1);
+	ck_assert_str_eq(want.path, "mail/u/cur/came");
+	ck_assert_int_eq(
+	    cw_incoming_next_want(p.r.incoming, &p.r, &brief, &want, &err), 1);
+	ck_assert_str_eq(want.path, "mail/u/cur/large");
+	ck_assert_int_eq(
+	    cw_incoming_next_want(p.r.incoming, &p.r, &brief, &want, &err), 0);
+	/* Another version that did not come is wanted as any. */
+	ch = put_of("mail/u/cur", "came", "and changed");
+	add(ch);
+	back = brief;
+	cw_incoming_want_from(&ch.e, &back);
+	ck_assert_int_eq(
+	    cw_incoming_next_want(p.r.incoming, &p.r, &brief, &want, &err), 0);
+	ck_assert_int_eq(
+	    cw_incoming_next_want(p.r.incoming, &p.r, &back, &want, &err), 1);
+	ck_assert_str_eq(want.path, "mail/u/cur/came");
+}
+END_TEST
+
 START_TEST(a_want_names_the_older_version)
 {
 	struct cw_want_cursor at = {0};
@@ -387,6 +421,8 @@ main(void)
 	    tc, attributes_that_give_rights_or_cannot_be_set_are_refused);
 	tcase_add_test(tc, contents_at_home_are_not_lacking);
 	tcase_add_test(tc, wants_come_in_order_and_once);
+	tcase_add_test(
+	    tc, what_came_with_its_change_is_wanted_last_or_not_looked_at);
 	tcase_add_test(tc, a_want_names_the_older_version);
 	tcase_add_test(tc, nothing_comes_in_without_a_begin);
 	tcase_add_test(tc, a_listing_belongs_to_its_directory);
