@@ -41,14 +41,13 @@ static const char *const statements[IN_STMT_COUNT] = {
 	"pos_dir,pos_name,generation,digest,rows,phase,diverged,apply_id)"
 	" VALUES(1,?,?,?,?,?,?,?,?,?,?,?,?,?)",
     /* What was to go from here first goes first still. */
-    [IN_ROW_UPDATE] =
-	"UPDATE row SET kind=?2,class=?3,mode=?4,uid=?5,gid=?6,user=?7,grp=?8,"
-	"mtime_ns=?9,size=?10,linkgroup=?11,digest=?12,target=?13,attrs=?14,"
-	"sparse=?15,gen=?16,wish=?17,wish_key=?18,plan=?19,slot=0,"
-	"link_to=NULL WHERE path=?1",
-    [IN_ROW_INSERT] =
+    [IN_ROW_PUT] =
 	"INSERT INTO row(path," DB_ENTRY_COLUMNS ",wish,wish_key,plan,wipe)"
-	" VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
+	" VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)"
+	" ON CONFLICT(path) DO UPDATE SET kind=?2,class=?3,mode=?4,uid=?5,"
+	"gid=?6,user=?7,grp=?8,mtime_ns=?9,size=?10,linkgroup=?11,digest=?12,"
+	"target=?13,attrs=?14,sparse=?15,gen=?16,wish=?17,wish_key=?18,"
+	"plan=?19,slot=0,link_to=NULL",
     [IN_ROW_WIPE] = "INSERT OR REPLACE INTO row(path,wipe,gen) VALUES(?1,1,?2)",
     [IN_ROW_DROP] = "DELETE FROM row WHERE path=?1",
     [IN_ROW_DROP_BELOW] = "DELETE FROM row WHERE path>?1 AND path<?2",

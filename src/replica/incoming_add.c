@@ -104,10 +104,10 @@ guess(const struct cw_entry *e)
 }
 
 static int
-put_row(struct cw_incoming *in, enum in_stmt which, const struct cw_entry *e,
-    bool has_come, struct cw_error *err)
+put_row(struct cw_incoming *in, const struct cw_entry *e, bool has_come,
+    struct cw_error *err)
 {
-	sqlite3_stmt *st = db_stmt(&in->db, which, err);
+	sqlite3_stmt *st = db_stmt(&in->db, IN_ROW_PUT, err);
 	int64_t order, key;
 
 	if (st == NULL)
@@ -118,7 +118,12 @@ put_row(struct cw_incoming *in, enum in_stmt which, const struct cw_entry *e,
 	sqlite3_bind_int64(st, 2 + DB_ENTRY_COUNT, order);
 	sqlite3_bind_int64(st, 3 + DB_ENTRY_COUNT, key);
 	sqlite3_bind_int(st, 4 + DB_ENTRY_COUNT, (int)guess(e));
-	return db_run(&in->db, st, err);
+	/* It tells whether the row is new. */
+	sqlite3_set_last_insert_rowid(in->db.db, 0);
+	if (db_run(&in->db, st, err) < 0)
+		return -1;
+	in->info.rows += sqlite3_last_insert_rowid(in->db.db) != 0;
+	return 0;
 }
 
 static int
@@ -137,12 +142,7 @@ add(struct cw_incoming *in, const struct cw_change *ch, bool has_come,
 	incoming_join(in, ch);
 	if (ch->is_removal)
 		return add_removal(in, ch, err);
-	if (put_row(in, IN_ROW_UPDATE, &ch->e, has_come, err) < 0)
-		return -1;
-	if (sqlite3_changes64(in->db.db) > 0)
-		return 0;
-	in->info.rows++;
-	return put_row(in, IN_ROW_INSERT, &ch->e, has_come, err);
+	return put_row(in, &ch->e, has_come, err);
 }
 
 int

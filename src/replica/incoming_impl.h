@@ -33,8 +33,7 @@ enum phase {
 enum in_stmt {
 	IN_STATE_GET,
 	IN_STATE_PUT,
-	IN_ROW_UPDATE,
-	IN_ROW_INSERT,
+	IN_ROW_PUT,
 	IN_ROW_WIPE,
 	IN_ROW_DROP,
 	IN_ROW_DROP_BELOW,
