@@ -164,11 +164,14 @@ failed() {
 	failures=$((failures + 1))
 }
 
-# The medium's blocks of the copy before are free again, and forgotten.
+# A new folder each time: ext4 avoids the inodes of deleted files for a minute,
+# and whoever comes next would pay for that.
+copies=0
 fresh() {
-	rm -rf "$work/copy"
-	mkdir "$work/copy"
-	chmod --reference="$1" "$work/copy"
+	copies=$((copies + 1))
+	copy=$work/copy-$copies
+	mkdir "$copy"
+	chmod --reference="$1" "$copy"
 	sync
 	[ ! -w /proc/sys/vm/drop_caches ] || echo 3 >/proc/sys/vm/drop_caches
 	settle "$1"
@@ -178,20 +181,20 @@ fresh() {
 # every byte, encrypts, and has it durable at the other end when it says so.
 first_causeway() { # store, round
 	fresh "$1"
-	if ! causeway_prepare "$1" "$work/copy" >"$work/logs/prepare" 2>&1 ||
+	if ! causeway_prepare "$1" "$copy" >"$work/logs/prepare" 2>&1 ||
 		! causeway_serve; then
 		failed causeway
 		return
 	fi
 	run first causeway "$2" "$causeway" --home "$work/near-home" sync mail
-	[ "$2" -gt 1 ] || compare causeway "$1" "$work/copy"
+	[ "$2" -gt 1 ] || compare causeway "$1" "$copy"
 }
 
 # The same where the active site knows its contents, as one does whose daemon
 # runs: what is left is the transfer.
 follow_causeway() {
 	fresh "$1"
-	if ! causeway_prepare "$1" "$work/copy" >"$work/logs/prepare" 2>&1 ||
+	if ! causeway_prepare "$1" "$copy" >"$work/logs/prepare" 2>&1 ||
 		! near scan mail --contents >"$work/logs/prepare" 2>&1 ||
 		! causeway_serve; then
 		failed causeway
@@ -202,7 +205,7 @@ follow_causeway() {
 }
 follow_rsync() {
 	fresh "$1"
-	if ! rsync_serve "$work/copy"; then
+	if ! rsync_serve "$copy"; then
 		failed rsync
 		return
 	fi
@@ -211,7 +214,7 @@ follow_rsync() {
 
 first_rsync() {
 	fresh "$1"
-	if ! rsync_serve "$work/copy"; then
+	if ! rsync_serve "$copy"; then
 		failed rsync
 		return
 	fi
@@ -226,7 +229,7 @@ noop_causeway() { # store, round
 	run noop causeway "$2" "$causeway" --home "$work/near-home" sync mail
 }
 noop_rsync() {
-	if ! rsync_serve "$work/copy"; then
+	if ! rsync_serve "$copy"; then
 		failed rsync
 		return
 	fi
@@ -258,7 +261,7 @@ if wants noop; then
 	store=$(make_store "$noop" "${messages##*,}" small) || exit 1
 	# Both copies are there before the clock starts; one tree serves both.
 	fresh "$store"
-	if causeway_prepare "$store" "$work/copy" >"$work/logs/prepare" 2>&1 &&
+	if causeway_prepare "$store" "$copy" >"$work/logs/prepare" 2>&1 &&
 		causeway_serve && near sync mail >"$work/logs/prepare" 2>&1; then
 		far_stop
 		noop_causeway "$store" 0 # caches
