@@ -15,7 +15,7 @@
 struct cw_look {
 	bool has_owner; /* only root gives files away */
 	uint32_t uid, gid;
-	uint32_t mode; /* 07777 */
+	uint32_t mode; /* 01777: never setuid or setgid */
 	int64_t mtime_ns;
 };
 

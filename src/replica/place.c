@@ -320,7 +320,9 @@ set_metadata(
 void
 cw_place_look(struct cw_place *p, const struct cw_entry *e, struct cw_look *out)
 {
-	*out = (struct cw_look){.mode = e->mode, .mtime_ns = e->mtime_ns};
+	/* The peer's row is checked after its content was handed on. */
+	*out =
+	    (struct cw_look){.mode = e->mode & 01777u, .mtime_ns = e->mtime_ns};
 	if (p->is_root) {
 		out->has_owner = true;
 		out->uid = map_owner(p, e->user, false, e->uid);

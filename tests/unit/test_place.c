@@ -77,6 +77,17 @@ START_TEST(a_file_has_the_entrys_mode_and_time)
 }
 END_TEST
 
+START_TEST(a_look_never_gives_rights)
+{
+	struct cw_entry e = entry();
+	struct cw_look look;
+
+	e.mode = 07755;
+	cw_place_look(place, &e, &look);
+	ck_assert_uint_eq(look.mode, 01755);
+}
+END_TEST
+
 START_TEST(a_path_that_leaves_the_root_is_refused)
 {
 	static const char *const paths[] = {"mail/../x", "mail/./x", "mail//x",
@@ -183,6 +194,7 @@ main(void)
 	int failed;
 
 	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_test(t, a_look_never_gives_rights);
 	tcase_add_test(t, a_file_has_the_entrys_mode_and_time);
 	tcase_add_test(t, a_path_that_leaves_the_root_is_refused);
 	tcase_add_test(t, a_symlink_in_the_way_is_not_followed);
