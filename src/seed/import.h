@@ -58,7 +58,7 @@ struct cw_import_options {
 	size_t root_count;
 	bool allow_older;
 	bool again; /* also where a root was emptied since: see cw_import */
-	unsigned threads; /* volumes at once; 0: two, and one for two cores */
+	unsigned threads; /* volumes at once; 0: 2 to 4, by cores */
 	/*
 	 * Called when store and roots are known (of the result, store and
 	 * roots are set) and nothing has been placed: -1 refuses.

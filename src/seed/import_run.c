@@ -16,7 +16,9 @@
 #include <unistd.h>
 
 #define THREADS_MAX 16u
-#define AHEAD_MAX   2u /* volumes that wait for the disk, when consuming */
+/* More would take over 256 MiB together. */
+#define THREADS_USUAL 4u
+#define AHEAD_MAX     2u /* volumes that wait for the disk, when consuming */
 
 /* A thread, and the volume it has under way. */
 struct worker {
@@ -496,8 +498,9 @@ static unsigned
 usual_threads(void)
 {
 	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned count = 2 + (cores < 1 ? 0 : (unsigned)cores / 2);
 
-	return 2 + (cores < 1 ? 0 : (unsigned)cores / 2);
+	return count < THREADS_USUAL ? count : THREADS_USUAL;
 }
 
 int
