@@ -64,6 +64,15 @@ work() {
 	done
 }
 
+# What of a failed test's output tells most: each check that failed, with what
+# it said; then the end.
+why() {
+	awk '/^[ \t]*not ok/ { said = 25 } said && said-- { print }' "$1" |
+	    head -n 100
+	echo '...'
+	tail -n 60 "$1"
+}
+
 # Runs what was planned, so many at a time, and tells of each in its order.
 run_planned() {
 	workers=
@@ -93,7 +102,7 @@ run_planned() {
 			failed=$((failed + 1))
 			failures="$failures $name"
 			echo "FAILED   $name ($took s, status $status)"
-			tail -n 60 "$logs/$n.out" | sed 's/^/    /'
+			why "$logs/$n.out" | sed 's/^/    /'
 			;;
 		esac
 	done

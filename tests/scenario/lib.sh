@@ -59,7 +59,10 @@ check_status() {
 	lib_failed=$((lib_failed + 1))
 	echo "not ok - $lib_claim"
 	echo "    status $lib_status, expected $lib_want: $*" | cut -c 1-400
-	head -n 20 "$tmp/check.out" | cut -c 1-300 | sed 's/^/    /'
+	{
+		head -n 12 "$tmp/check.out"
+		tail -n +13 "$tmp/check.out" | tail -n 12
+	} | cut -c 1-300 | sed 's/^/    /'
 	return 1
 }
 
