@@ -53,8 +53,11 @@ run(struct apply *a, struct cw_error *err)
 {
 	struct cw_catalog *c = a->r->catalog;
 	struct cw_incoming *in = a->in;
-	/* Look-ups without locks; it may be held already. */
-	bool is_held = cw_catalog_hold(c, NULL) == 0;
+	/*
+	 * Look-ups without locks; it may be held already.  Of a catalog that
+	 * has nothing there are none.
+	 */
+	bool is_held = !a->is_first && cw_catalog_hold(c, NULL) == 0;
 	int ret = change_tree(a, err);
 
 	if (is_held)
@@ -92,6 +95,8 @@ cw_apply(struct cw_replica *r, const struct cw_apply_options *options,
 	if (ret == 0)
 		ret = run(&a, err);
 	if (ret < 0) {
+		if (a.is_begun)
+			cw_catalog_rollback(r->catalog);
 		/* What was written down so far is true: it stays. */
 		(void)cw_history_commit(r->history, NULL);
 		if (in->info.stage != CW_INCOMING_APPLYING ||

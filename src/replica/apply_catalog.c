@@ -79,25 +79,28 @@ note_partner(struct apply *a, const struct row *row, struct cw_error *err)
 	    (uint64_t)st.st_ino, cw_time_ns(st.st_ctim), row->e.linkgroup, err);
 }
 
+/* st NULL: it is looked at, unless its content lacks. */
 static int
-put_row(struct apply *a, const struct row *row, int64_t dir, bool is_root,
-    struct cw_error *err)
+put_in(struct apply *a, const struct row *row, int64_t dir,
+    const struct stat *st, struct cw_error *err)
 {
 	struct cw_entry e = row->e;
-	struct stat st = {0};
+	struct stat found;
 
-	is_root = is_root && row->plan != PLAN_LACKS;
-	if (row->plan != PLAN_LACKS && stat_row(a, row, &st, err) < 0)
-		return -1;
+	if (st == NULL && row->plan != PLAN_LACKS) {
+		if (stat_row(a, row, &found, err) < 0)
+			return -1;
+		st = &found;
+	}
 	e.dir = dir;
-	e.ino = (uint64_t)st.st_ino;
-	e.ctime_ns = cw_time_ns(st.st_ctim);
+	e.ino = st == NULL ? 0 : (uint64_t)st->st_ino;
+	e.ctime_ns = st == NULL ? 0 : cw_time_ns(st->st_ctim);
 	e.volume = 0;
 	e.child = 0;
 	/* Numbers are each site's own; names are what counts. */
-	if (is_root) {
-		e.uid = st.st_uid;
-		e.gid = st.st_gid;
+	if (st != NULL && geteuid() == 0) {
+		e.uid = st->st_uid;
+		e.gid = st->st_gid;
 	}
 	if (cw_catalog_put(
 		a->r->catalog, &e, a->in->info.generation, NULL, err) < 0)
@@ -105,24 +108,50 @@ put_row(struct apply *a, const struct row *row, int64_t dir, bool is_root,
 	return row->plan == PLAN_HARD ? note_partner(a, row, err) : 0;
 }
 
+/* The directory that a row's name is in: 0, 1 none. */
+static int
+find_dir(
+    struct apply *a, const struct row *row, int64_t *dir, struct cw_error *err)
+{
+	size_t len = row->path_len - row->e.name_len;
+
+	return cw_catalog_dir_lookup(
+	    a->r->catalog, row->path, len > 0 ? len - 1 : 0, dir, err);
+}
+
+static int
+no_dir(const struct row *row, struct cw_error *err)
+{
+	return cw_error_set(err, CW_ERR_FAILED,
+	    "the catalog has no directory for %s", row->path);
+}
+
+int
+apply_put_row(struct apply *a, const struct row *row, const struct stat *st,
+    struct cw_error *err)
+{
+	int64_t dir;
+	int got = find_dir(a, row, &dir, err);
+
+	if (got != 0)
+		return got < 0 ? -1 : no_dir(row, err);
+	return put_in(a, row, dir, st, err);
+}
+
 static int
 change_row(struct apply *a, const struct row *row, struct cw_error *err)
 {
 	struct cw_catalog *c = a->r->catalog;
 	const struct cw_entry *e = &row->e;
-	size_t dir_len = row->path_len - e->name_len;
 	struct cw_entry old;
 	int64_t dir;
-	int got;
+	int got = find_dir(a, row, &dir, err);
 
-	dir_len = dir_len > 0 ? dir_len - 1 : 0;
-	got = cw_catalog_dir_lookup(c, row->path, dir_len, &dir, err);
 	/* A removal in a directory that went, too, or never was. */
 	if (got == 1 && !row->has_put)
 		return 0;
 	if (got == 1)
-		return cw_error_set(err, CW_ERR_FAILED,
-		    "the catalog has no directory for %s", row->path);
+		return no_dir(row, err);
 	if (got == 0)
 		got =
 		    cw_catalog_lookup(c, dir, e->name, e->name_len, &old, err);
@@ -134,18 +163,19 @@ change_row(struct apply *a, const struct row *row, struct cw_error *err)
 	    cw_catalog_remove(
 		c, dir, e->name, e->name_len, a->in->info.generation, err) < 0)
 		return -1;
-	return row->has_put ? put_row(a, row, dir, geteuid() == 0, err) : 0;
+	return row->has_put ? put_in(a, row, dir, NULL, err) : 0;
 }
 
 static int
 change_rows(struct apply *a, struct cw_error *err)
 {
 	struct row_page page = ROW_PAGE_INIT;
+	unsigned plans = a->has_files ? ~(unsigned)PLAN_STAGED : 0;
 	int ret = 0;
 
 	do {
 		if (cw_stop_check(err) < 0 ||
-		    rows_next(a->in, &page, 0, false, err) < 0)
+		    rows_next(a->in, &page, plans, false, err) < 0)
 			ret = -1;
 		for (size_t i = 0; i < page.count && ret == 0; i++)
 			ret = change_row(a, &page.rows[i], err);
@@ -237,18 +267,32 @@ lower_generations(struct apply *a, uint64_t was, struct cw_error *err)
 	return got;
 }
 
+int
+apply_catalog_begin(struct apply *a, struct cw_error *err)
+{
+	struct cw_catalog *c = a->r->catalog;
+
+	if (a->is_begun)
+		return 0;
+	if (cw_catalog_begin(c, err) < 0)
+		return -1;
+	a->is_begun = true;
+	a->before = cw_catalog_info(c)->generation;
+	cw_catalog_set_generation(c, a->in->info.generation);
+	return 0;
+}
+
 static int
 change_all(struct apply *a, struct cw_error *err)
 {
 	struct cw_catalog *c = a->r->catalog;
-	uint64_t was = cw_catalog_info(c)->generation;
 	char text[2 * sizeof(a->in->apply_id) + 1];
 
 	note_text(a, text);
-	if (cw_catalog_begin(c, err) < 0)
+	if (apply_catalog_begin(a, err) < 0)
 		return -1;
-	cw_catalog_set_generation(c, a->in->info.generation);
-	if (change_rows(a, err) < 0 || lower_generations(a, was, err) < 0 ||
+	if (change_rows(a, err) < 0 ||
+	    lower_generations(a, a->before, err) < 0 ||
 	    cw_catalog_note_set(c, NOTE_KEY, text, err) < 0)
 		goto fail;
 	if (a->in->info.epoch != 0)

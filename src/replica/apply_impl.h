@@ -18,6 +18,9 @@ struct apply {
 	/* All that staging has was written there: no attributes are on it. */
 	bool is_plain;
 	unsigned plans; /* that rows have; 0: not known */
+	/* The catalog's transaction is open; with the files placed, or not. */
+	bool is_begun, has_files;
+	uint64_t before; /* the catalog's generation then */
 
 	/* The last answers of apply_is_going and of the check of parents. */
 	int64_t going_dir;
@@ -35,8 +38,27 @@ int apply_away(struct apply *a, struct cw_error *err);
 int apply_put_aside(struct apply *a, const char *path, struct cw_error *err);
 /* apply_place.c: puts in place what comes. */
 int apply_place(struct apply *a, struct cw_error *err);
-/* apply_catalog.c: the same in the catalog. */
+/* apply_first.c: places all files, and puts them and the directories that are
+ * there into the catalog's transaction; where nothing was. */
+int apply_place_first(struct apply *a, struct cw_error *err);
+/* apply_catalog.c: the same in the catalog; what apply_place_first put is. */
 int apply_catalog(struct apply *a, struct cw_error *err);
+
+/* A file from staging: 0 done, 1 copied beside, -1. */
+int apply_place_file(
+    struct apply *a, const struct row *row, struct cw_error *err);
+/* What was copied beside comes into place; it must have been synced. */
+int apply_rename_beside(
+    struct apply *a, const struct row *row, struct cw_error *err);
+/* Did it get all that it is to be when it came to its slot of staging? */
+bool apply_is_ready(const struct apply *a, struct cw_place *place,
+    const struct row *row, const char *slot);
+
+/* Begins the transaction, if it is not open. */
+int apply_catalog_begin(struct apply *a, struct cw_error *err);
+/* A row in place, st what stat says of it; NULL: it is looked at. */
+int apply_put_row(struct apply *a, const struct row *row, const struct stat *st,
+    struct cw_error *err);
 
 /* Does all that is in this directory of our catalog go?  1, 0, -1. */
 int apply_is_going(struct apply *a, int64_t dir, struct cw_error *err);

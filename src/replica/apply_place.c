@@ -130,8 +130,9 @@ copy_beside(
 	return ret;
 }
 
-static int
-rename_beside(struct apply *a, const struct row *row, struct cw_error *err)
+int
+apply_rename_beside(
+    struct apply *a, const struct row *row, struct cw_error *err)
 {
 	char beside[48];
 	const char *name;
@@ -218,9 +219,9 @@ recover(struct apply *a, const struct row *row, struct cw_error *err)
 	return cw_staging_sync(a->r->staging, err) < 0 ? -1 : 0;
 }
 
-/* Did it get all that it is to be when it came? */
-static bool
-is_ready(struct apply *a, const struct row *row, const char *slot)
+bool
+apply_is_ready(const struct apply *a, struct cw_place *place,
+    const struct row *row, const char *slot)
 {
 	struct cw_look look;
 	struct stat st;
@@ -229,7 +230,7 @@ is_ready(struct apply *a, const struct row *row, const char *slot)
 	    fstatat(cw_staging_dirfd(a->r->staging), slot, &st,
 		AT_SYMLINK_NOFOLLOW) < 0)
 		return false;
-	cw_place_look(a->r->place, &row->e, &look);
+	cw_place_look(place, &row->e, &look);
 	return S_ISREG(st.st_mode) && (uint64_t)st.st_size == row->e.size &&
 	       cw_look_fits(&look, &st);
 }
@@ -243,7 +244,7 @@ place_staged(struct apply *a, const struct row *row, struct cw_error *err)
 	int fd = -1, ret;
 
 	cw_staging_name(e->digest, row->slot, slot);
-	if (is_ready(a, row, slot) &&
+	if (apply_is_ready(a, a->r->place, row, slot) &&
 	    (ret = move_in(a, row, -1, slot, err)) != 2) {
 		a->result->placed += ret == 0;
 		return ret;
@@ -269,6 +270,12 @@ place_staged(struct apply *a, const struct row *row, struct cw_error *err)
 	cw_close(&fd);
 	a->result->placed += ret >= 0;
 	return ret;
+}
+
+int
+apply_place_file(struct apply *a, const struct row *row, struct cw_error *err)
+{
+	return need_parent(a, row, err) < 0 ? -1 : place_staged(a, row, err);
 }
 
 static int
@@ -353,7 +360,8 @@ each_row(struct apply *a, unsigned plans, bool down,
 			ret = -1;
 		for (size_t i = 0; i < page.count && ret == 0 && any; i++) {
 			if (page.rows[i].wipe)
-				ret = rename_beside(a, &page.rows[i], err);
+				ret =
+				    apply_rename_beside(a, &page.rows[i], err);
 		}
 		cw_progress_add(a->progress, 0, page.count);
 	} while (ret == 0 && page.count > 0);
@@ -404,7 +412,9 @@ apply_place(struct apply *a, struct cw_error *err)
 	    a->progress, "applying", 0, cw_incoming_info(a->in)->rows);
 	cw_place_forget(a->r->place);
 	if (each_row(a, PLAN_DIR, false, make_dir, err) < 0 ||
-	    each_row(a, PLAN_STAGED, false, place_staged, err) < 0 ||
+	    (a->is_first
+		    ? apply_place_first(a, err)
+		    : each_row(a, PLAN_STAGED, false, place_staged, err)) < 0 ||
 	    each_row(a, PLAN_STAY, false, touch, err) < 0 ||
 	    each_row(a, PLAN_SYMLINK, false, make_symlink, err) < 0 ||
 	    each_row(a, PLAN_HARD, false, make_link, err) < 0 ||

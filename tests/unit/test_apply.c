@@ -9,7 +9,8 @@
  * Calls that change something on disk pass through here, also SQLite's, so
  * that a child can be killed instead of its Nth one.
  */
-static unsigned long crash_at, crash_calls;
+static unsigned long crash_at;
+static _Atomic unsigned long crash_calls; /* apply has a thread */
 
 static void
 count_call(void)
@@ -858,6 +859,53 @@ START_TEST(killed_anywhere_it_goes_on_to_the_same_end)
 }
 END_TEST
 
+/* The same of the first apply, where a thread places the files. */
+static bool
+crash_first(unsigned long call)
+{
+	struct cw_apply_result r;
+	bool was_stopped;
+
+	tree_setup();
+	make_maildir("u");
+	message("u/keep", "keep");
+	for (int i = 0; i < 300; i++) {
+		char name[64], text[32];
+
+		snprintf(name, sizeof(name), "u/cur/1%03d.M.h:2,S", i);
+		snprintf(text, sizeof(text), "message %d", i / 2);
+		message(name, text);
+	}
+	make_maildir("u/.New");
+	ck_assert_int_eq(
+	    link(in_root("u/cur/1007.M.h:2,S"), in_root("u/.New/cur/7.M.h:2,")),
+	    0);
+	ck_assert_int_eq(symlink("u", in_root("link")), 0);
+	pair_open(&p);
+	pair_scan(&p);
+	pair_collect(&p);
+	was_stopped = apply_until(call);
+	if (was_stopped)
+		(void)(apply_until(call / 2 + 1) && apply_until(call / 3 + 1));
+	if (cw_incoming_info(p.r.incoming)->stage != CW_INCOMING_EMPTY)
+		OK(cw_apply(&p.r, NULL, &r, &err));
+	pair_check(&p);
+	pair_close(&p);
+	tree_teardown();
+	return was_stopped;
+}
+
+START_TEST(a_first_apply_killed_anywhere_comes_to_the_same_end)
+{
+	unsigned long at;
+
+	for (at = 1; crash_first(at); at += 80)
+		;
+	ck_assert_uint_gt(at, 800);
+	printf("the first: stopped at every 80th of %lu calls\n", at);
+}
+END_TEST
+
 START_TEST(staging_may_lie_on_another_filesystem)
 {
 	char command[256];
@@ -933,6 +981,8 @@ main(void)
 	tcase_add_test(tc, what_diverged_is_put_aside_with_a_listing);
 	tcase_add_loop_test(
 	    crash, killed_anywhere_it_goes_on_to_the_same_end, 0, 4);
+	tcase_add_test(
+	    crash, a_first_apply_killed_anywhere_comes_to_the_same_end);
 	tcase_add_test(crash, staging_may_lie_on_another_filesystem);
 	tcase_set_timeout(tc, 60);
 	tcase_set_timeout(crash, 300);
