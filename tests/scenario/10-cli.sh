@@ -38,8 +38,8 @@ says() {
 
 # Usage
 check "--help goes to standard output" sh -c \
-    '"$0" --help 2>"$1" | grep -q "usage: causeway" && [ ! -s "$1" ]' \
-    "$CAUSEWAY" "$tmp/err"
+    '"$0" --help >"$2" 2>"$1" && grep -q "usage: causeway" "$2" &&
+	[ ! -s "$1" ]' "$CAUSEWAY" "$tmp/err" "$tmp/out"
 check "--version is told" says "causeway " "$CAUSEWAY" --version
 check_status 2 "no command is wrong usage" "$CAUSEWAY"
 check_status 2 "an unknown command is, too" says elephant "$CAUSEWAY" elephant

@@ -43,7 +43,7 @@ done
 # Errors that have keys and plaintext at hand.
 seed=$(echo "$medium"/causeway/????????????????)
 cp -r "$medium" "$tmp/damaged"
-printf 'X' | dd of="$tmp/damaged/causeway/${seed##*/}/000001.tar.zst.age" \
+printf 'damage' | dd of="$tmp/damaged/causeway/${seed##*/}/000001.tar.zst.age" \
     bs=1 seek=700000 conv=notrunc 2>/dev/null
 rm "$tmp/damaged/causeway/${seed##*/}/"*.rs
 mkdir "$tmp/other"

@@ -62,7 +62,7 @@ fi
 # What people see.
 seed=$(echo "$tmp"/two/causeway/????????????????)
 rm "$seed/000002.01.rs"
-printf x | dd of="$seed/000005.tar.zst.age" bs=1 seek=70000 conv=notrunc \
+printf damage | dd of="$seed/000005.tar.zst.age" bs=1 seek=70000 conv=notrunc \
     2>/dev/null
 check_status 3 "a dry run says what could be repaired" \
     "$CAUSEWAY" repair "$tmp/two" --signer "$key" --dry-run

@@ -56,7 +56,7 @@ check "its log has the event" sh -c \
 
 file=$(ls "$two"/causeway/"$id"/0*.tar.zst.age | head -n 1)
 cp -p "$file" "$tmp/saved"
-printf X | dd of="$file" bs=1 seek=100000 conv=notrunc 2>/dev/null
+printf damage | dd of="$file" bs=1 seek=100000 conv=notrunc 2>/dev/null
 check_status 7 "a damaged medium is held back" \
     json "$a" seed close "$two" --no-remount
 check "and what is wrong is named" sh -c 'echo "$1" | grep -q "$2"' sh \
@@ -87,7 +87,7 @@ check "it is done once" [ "$("$CAUSEWAY" --home "$a" custody "$one" |
     grep -c ' closed ')" = 1 ]
 check_status 4 "nobody closes what he did not seal" \
     site "$b" seed close "$one" --no-remount
-printf X | dd of="$file" bs=1 seek=100000 conv=notrunc 2>/dev/null
+printf damage | dd of="$file" bs=1 seek=100000 conv=notrunc 2>/dev/null
 check_status 7 "damage after closing opens it again" \
     json "$a" seed close "$two" --no-remount
 cp -p "$tmp/saved" "$file"
