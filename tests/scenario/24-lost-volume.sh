@@ -4,6 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$here/sites.sh"
 need split
+need_stopat
 
 a=$tmp/a b=$tmp/b store=$tmp/vmail medium=$tmp/medium replica=$tmp/replica
 mkdir -p "$store/files" "$medium" "$replica"
@@ -14,30 +15,24 @@ site_init "$a" metairie >/dev/null && site_init "$b" shreveport >/dev/null &&
     site_pair "$a" "$b" >/dev/null || fail "two sites trust each other"
 check "the store is declared" site "$a" store add mail "$store"
 
-# The volumes that count are those of the ledger.
-recorded() {
-	cat "$a"/seeds/*/ledger 2>/dev/null | grep -c "^volume "
-}
-"$CAUSEWAY" --home "$a" seed mail --for shreveport --to "$medium" \
-    --volume-size 1M >"$tmp/seed.out" 2>&1 &
-pid=$!
-while kill -0 $pid 2>/dev/null && [ "$(recorded)" -lt 4 ]; do
-	sleep 0.01
-done
-kill -KILL $pid 2>/dev/null
-wait $pid 2>/dev/null
-[ "$(recorded)" -ge 4 ] || sed 's/^/    /' "$tmp/seed.out"
-check "a seed is killed when it has four volumes" [ "$(recorded)" -ge 4 ]
+# The volumes that count are those of the ledger: one sync each.
+check_status 137 "a seed is killed in the midst" "$tmp/stopat" \
+    --path /ledger --calls fsync,fdatasync --kill 7 "$CAUSEWAY" --home "$a" \
+    seed mail --for shreveport --to "$medium" --volume-size 1M
+sed -n 's/^volume \([0-9]*\) .*/\1/p' "$a"/seeds/*/ledger >"$tmp/recorded"
+check "when it has four volumes" [ "$(wc -l <"$tmp/recorded")" -ge 4 ]
 seed=$(echo "$medium"/causeway/????????????????)
 check "and is not finished" [ ! -e "$seed/MANIFEST.minisig" ]
 
-rm -f "$seed/000002.tar.zst.age"
+lost=$(printf %06d "$(sort -n "$tmp/recorded" | head -n 1)").tar.zst.age
+next=$(printf %06d "$(sort -n "$tmp/recorded" | sed -n 2p)").tar.zst.age
+check "one of them is lost" rm "$seed/$lost"
 check "it is gone on with, though a volume is gone" \
     site "$a" seed mail --for shreveport --to "$medium"
-check "no volume has that number again" [ ! -e "$seed/000002.tar.zst.age" ]
+check "no volume has that number again" [ ! -e "$seed/$lost" ]
 check "nor does the manifest list one" sh -c '
-	grep -q " 000003.tar.zst.age$" "$1/MANIFEST" &&
-	! grep -q " 000002.tar.zst.age$" "$1/MANIFEST"' sh "$seed"
+	grep -q " $3$" "$1/MANIFEST" &&
+	! grep -q " $2$" "$1/MANIFEST"' sh "$seed" "$lost" "$next"
 check "the seed verifies" site "$b" verify "$medium"
 check "it is received, nothing is wanted" \
     site "$b" receive "$medium" --store mail --root "$replica"

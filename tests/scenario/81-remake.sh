@@ -7,6 +7,7 @@ own_mounts "$@"
 . "$here/disks.sh"
 need jq python3 split
 need_disks
+need_stopat
 
 a=$tmp/a b=$tmp/b store=$tmp/vmail
 mkdir -p "$store/files"
@@ -73,23 +74,19 @@ check "and is signed" minisign -Vm "$tmp/final" -p "$a/keys/minisign.pub"
 # ---- pulled out in the middle
 
 blank one two three four
-# interrupted COMMAND...: pulls disk two when it has three volumes
+# interrupted ARGUMENT...: pulls disk two when its sixth volume gets its name,
+# as the seventh file there
 interrupted() {
-	"$@" >"$tmp/seed.out" 2>&1 &
-	pid=$!
-	while kill -0 $pid 2>/dev/null && [ "$(grep -h "^volume [0-9]* 2 " \
-	    "$a"/seeds/*/ledger 2>/dev/null | wc -l)" -lt 3 ]; do
-		sleep 0.01
-	done
-	disk_pull two
-	wait $pid
+	"$tmp/stopat" --path "$tmp/two/" --calls renameat,renameat2 \
+	    --run 7 "python3 '$here/pull.py' '$tmp/two'" \
+	    "$CAUSEWAY" --home "$a" "$@" >"$tmp/seed.out" 2>&1
 	status=$?
 	cat "$tmp/seed.out"
 	return $status
 }
 rm -rf "$a"/seeds
 check_status 1 "a disk is pulled out: the seed does not end" interrupted \
-    site "$a" seed mail --for shreveport --to "$tmp/three" --to "$tmp/two" \
+    seed mail --for shreveport --to "$tmp/three" --to "$tmp/two" \
     --volume-size 1M --new
 check "and says what can be done" grep -q \
     "attach medium 2 again and run the same command, or make it again with" \
@@ -109,7 +106,7 @@ check "all is there" same
 blank two three
 rm -rf "$a"/seeds
 check_status 1 "it is pulled out once more" interrupted \
-    site "$a" --json seed mail --for shreveport --to "$tmp/three" \
+    --json seed mail --for shreveport --to "$tmp/three" \
     --to "$tmp/two" --volume-size 1M --new
 disk_off two
 id=$(ls "$a/seeds")

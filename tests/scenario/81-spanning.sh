@@ -7,6 +7,7 @@ own_mounts "$@"
 . "$here/disks.sh"
 need jq python3 split
 need_disks
+need_stopat
 
 a=$tmp/a b=$tmp/b store=$tmp/vmail
 mkdir -p "$store/files"
@@ -142,7 +143,8 @@ check "the same command goes on, without the full disk" \
     typed "$tmp/one" "" "$tmp/two" "$tmp/three" -- "$CAUSEWAY" --home "$a" \
     seed mail --for shreveport --to ask
 cat "$tmp/check.out" >>"$tmp/shown"
-for text in "Medium 1, in .*, label one, is full and complete" \
+for text in \
+    "Medium 1, in .*, label $(disk_label one), is full and complete" \
     "Write on it: .* 2 of ?" "Still to come: .*MB" "That will not do: .*/one"; do
 	check "the operator reads \"$text\"" grep -q "$text" "$tmp/shown"
 done
@@ -150,7 +152,7 @@ disk_on one
 check "they verify" site "$b" verify "$tmp/one" "$tmp/two" "$tmp/three"
 blank one
 check_status 1 "a disk is named by its label, and was mounted before" \
-    typed LABEL=one "^C" -- "$CAUSEWAY" --home "$a" seed mail \
+    typed LABEL=$(disk_label one) "^C" -- "$CAUSEWAY" --home "$a" seed mail \
     --for shreveport --to ask --volume-size 1M --new
 cp "$tmp/check.out" "$tmp/shown"
 check "so it stays mounted" mountpoint -q "$tmp/one"
@@ -162,15 +164,11 @@ check "and nobody is told to pull it out as it is" sh -c \
 
 blank one two three
 rm -rf "$a"/seeds
-"$CAUSEWAY" --home "$a" --json seed mail --for shreveport --to ask \
-    --volume-size 1M --new <"$tmp/answers" >"$tmp/json" 2>"$tmp/asked" &
-pid=$!
-while kill -0 $pid 2>/dev/null &&
-    ! grep -qs "^volume [0-9]* 2 " "$a"/seeds/*/ledger; do
-	sleep 0.01
-done
-kill -KILL $pid 2>/dev/null
-wait $pid 2>/dev/null
+# When the sixth volume on the second one gets its name, as the seventh file.
+"$tmp/stopat" --path "$tmp/two/" --calls renameat,renameat2 --kill 7 \
+    "$CAUSEWAY" --home "$a" --json seed mail --for shreveport --to ask \
+    --volume-size 1M --new <"$tmp/answers" >"$tmp/json" 2>"$tmp/asked"
+check "a seed is killed while it writes the second disk" [ $? -eq 137 ]
 printf '%s\n' "$tmp/one" "$tmp/two" "$tmp/three" >"$tmp/answers"
 site "$a" --json seed mail --for shreveport --to ask <"$tmp/answers" \
     >"$tmp/json" 2>"$tmp/asked"

@@ -8,6 +8,7 @@
 #                                EIO, and what was not synced is gone; after
 #                                disk_off and disk_on it is there again
 #   disk_device NAME             prints its device
+#   disk_label NAME              prints its label, which no other scenario has
 
 disks=
 
@@ -55,17 +56,20 @@ disk_off() {
 }
 
 disk_pull() {
-	# _IOR('X', 125, __u32), of ext4 and xfs; 2: not even the log is flushed
-	python3 -c 'import fcntl, os, sys
-fd = os.open(sys.argv[1], os.O_RDONLY)
-fcntl.ioctl(fd, 0x8004587d, b"\2\0\0\0")' "$tmp/$1"
+	python3 "$here/pull.py" "$tmp/$1"
+}
+
+# At most 12 bytes, or xfs cannot hold it.
+disk_label() {
+	echo "$1$$"
 }
 
 disk() {
 	mkdir -p "$tmp/$1" && truncate -s "$2" "$tmp/$1.img" || return 1
 	case ${3:-ext4} in
-	xfs) mkfs.xfs -q -L "$1" "$tmp/$1.img" ;;
-	*) mkfs.ext4 -q -F -m 0 -L "$1" -E lazy_itable_init=0 "$tmp/$1.img" ;;
+	xfs) mkfs.xfs -q -L "$(disk_label "$1")" "$tmp/$1.img" ;;
+	*) mkfs.ext4 -q -F -m 0 -L "$(disk_label "$1")" \
+	    -E lazy_itable_init=0 "$tmp/$1.img" ;;
 	esac >/dev/null 2>&1 || return 1
 	losetup -f --show "$tmp/$1.img" >"$tmp/$1.dev" 2>/dev/null ||
 	    skip "no loop device is free"

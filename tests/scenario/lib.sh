@@ -3,11 +3,12 @@
 #
 #   check "CLAIM" COMMAND...     the command succeeds
 #   check_status N "CLAIM" COMMAND...   it ends with status N
-#   await "CLAIM" COMMAND...     the command succeeds within 40 s; only its
-#                                failure is a check
+#   await "CLAIM" COMMAND...     the command succeeds within two minutes or so;
+#                                only its failure is a check
 #   fail "CLAIM"                 a check that failed elsewhere
 #   skip "WHAT IS MISSING"       ends the scenario as skipped (77)
 #   need PROGRAM...              skips by name where one is not installed
+#   need_stopat                  builds $tmp/stopat (tests/tools/stopat.c), or skips
 #   own_mounts "$@"              begins again in a mount namespace of its own:
 #                                a scenario that runs beside this one keeps no
 #                                copy of its mounts, which would hold them
@@ -67,7 +68,7 @@ check_status() {
 }
 
 await() {
-	lib_awaited=$1 lib_left=800
+	lib_awaited=$1 lib_left=2400
 	shift
 	until "$@" >/dev/null 2>&1; do
 		lib_left=$((lib_left - 1))
@@ -96,6 +97,14 @@ need() {
 		command -v "$lib_program" >/dev/null ||
 		    skip "$lib_program is not installed"
 	done
+}
+
+need_stopat() {
+	need cc
+	cc -O2 -o "$tmp/stopat" "$root/tests/tools/stopat.c" 2>"$tmp/cc" ||
+	    skip "tests/tools/stopat.c does not build"
+	"$tmp/stopat" true
+	[ $? -ne 77 ] || skip "the kernel has no seccomp notifications"
 }
 
 own_mounts() {

@@ -9,6 +9,7 @@
  *   --kill N         SIGKILL instead of the Nth
  *   --fail N ERRNO   the Nth fails with EIO, ENOSPC, ... and is not done
  *   --on             from the Nth on, all of them fail
+ *   --run N COMMAND  sh runs that before the Nth, which waits for it
  *   --calls A,B,...  these calls count (see below), instead of those that write
  *   --path TEXT      only calls with TEXT in their path count; those in /dev
  *                    do if TEXT begins with /dev/
@@ -55,8 +56,8 @@
 struct call {
 	const char *name;
 	int number;
-	int fd;	  /* index of the argument that is a descriptor */
-	int path; /* index of the one that is a path */
+	int fd;	      /* index of the argument that is a descriptor */
+	int path;     /* index of the one that is a path */
 	bool is_read; /* counts only where --calls names it */
 };
 
@@ -113,11 +114,11 @@ static const struct {
 
 static struct {
 	FILE *log;
-	unsigned long kill_at, fail_at;
+	unsigned long kill_at, fail_at, run_at;
 	int error;
 	bool goes_on;
 	bool is_own;
-	const char *only_calls, *only_path, *only_name;
+	const char *only_calls, *only_path, *only_name, *command;
 } o;
 
 static void
@@ -342,7 +343,8 @@ counts(const struct call *call, const struct seccomp_notif *q, const char *path,
 		if (call->path < 0 && q->data.args[call->fd] <= 2)
 			return false;
 	}
-	is_device = o.only_path != NULL && strncmp(o.only_path, "/dev/", 5) == 0;
+	is_device =
+	    o.only_path != NULL && strncmp(o.only_path, "/dev/", 5) == 0;
 	return path[0] == '/' && strncmp(path, "/proc/", 6) != 0 &&
 	       (is_device || strncmp(path, "/dev/", 5) != 0) &&
 	       (o.only_path == NULL || strstr(path, o.only_path) != NULL);
@@ -376,6 +378,8 @@ answer(int listener, pid_t child, unsigned long *n)
 			fprintf(o.log, "%lu %s %s\n", *n, call->name, path);
 			(void)fflush(o.log);
 		}
+		if (*n == o.run_at && system(o.command) != 0)
+			fprintf(stderr, "stopat: failed: %s\n", o.command);
 		if (*n == o.kill_at) {
 			doomed = o.only_name != NULL ? caller : child;
 			(void)kill(doomed, SIGKILL);
@@ -453,6 +457,11 @@ parse(char **argv)
 			if (o.error == 0)
 				break;
 			argv++;
+		} else if (strcmp(option, "--run") == 0) {
+			o.run_at = number(*++argv);
+			if (argv[1] == NULL)
+				break;
+			o.command = *++argv;
 		} else if (strcmp(option, "--calls") == 0) {
 			o.only_calls = *++argv;
 		} else if (strcmp(option, "--path") == 0) {
@@ -465,7 +474,8 @@ parse(char **argv)
 	}
 	if (*argv == NULL || strncmp(*argv, "--", 2) == 0) {
 		fprintf(stderr, "usage: stopat [--log FILE] [--kill N | "
-				"--fail N ERRNO [--on]]\n"
+				"--fail N ERRNO [--on] |\n"
+				"              --run N COMMAND]\n"
 				"              [--calls A,B,...] [--path TEXT] "
 				"[--own] [--name NAME]\n"
 				"              COMMAND [ARGUMENT...]\n");
