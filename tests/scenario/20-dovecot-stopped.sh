@@ -19,6 +19,7 @@ mbsync_at() {
 IMAPAccount site
 Tunnel "python3 '$here/imap.py' relay '$1'"
 User ben
+Timeout 300
 Pass secret
 SSLType None
 AuthMechs LOGIN
@@ -108,7 +109,7 @@ python3 "$here/imap.py" listing "$tmp/dovecot-b" $users >"$tmp/listing-b" ||
 check "all mailboxes are equal ($(wc -l <"$tmp/listing-a") lines)" \
     diff -u "$tmp/listing-a" "$tmp/listing-b"
 check "Dovecot has nothing to complain of" \
-    sh -c '! grep -vE ": (Info|Debug): " "$1"' sh "$tmp/dovecot-b/log"
+    dovecot_is_content "$tmp/dovecot-b"
 
 # A flag that the client set meanwhile reaches its message, and no other.
 line=$(grep '^ben	INBOX	0' "$tmp/listing-a" | grep -v Flagged | head -n 1)

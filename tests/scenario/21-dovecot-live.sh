@@ -49,6 +49,6 @@ for round in 1 2 3; do
 done
 
 check "Dovecot at the first site has nothing to complain of" \
-    sh -c '! grep -vE ": (Info|Debug): " "$1"' sh "$tmp/dovecot-a/log"
+    dovecot_is_content "$tmp/dovecot-a"
 check "Dovecot stops at the first site" dovecot_stop "$tmp/dovecot-a"
 finish

@@ -76,10 +76,11 @@ count = 0
 box = imap.Imap(sys.argv[2], "ada")
 try:
     while True:
+        asked = time.time()
         box.ok(box.append("INBOX", None, None, b"Subject: x\r\n\r\nx\r\n"))
         count += 1
         with open(sys.argv[3] + ".new", "w") as f:
-            f.write("%d %f\n" % (count, time.time()))
+            f.write("%d %f\n" % (count, asked))
         os.replace(sys.argv[3] + ".new", sys.argv[3])
 except Exception:
     pass
@@ -90,7 +91,7 @@ client=$!
 at_exit "kill $client 2>/dev/null"
 python3 - "$tmp/busy" <<'END'
 import os, sys, time
-for _ in range(300):
+for _ in range(1200):
     try:
         if int(open(sys.argv[1]).read().split()[0]) > 20:
             break
@@ -103,7 +104,7 @@ check "dovecot-stop ends with all of it gone" hook dovecot-stop "$a"
 stopped=$(date +%s.%N)
 check "no process of it is left" nobody_holds "$a/"
 wait "$client"
-check "nothing was acknowledged after that" \
+check "nothing that was asked for after that was acknowledged" \
     awk -v stopped="$stopped" '{ exit !($2 <= stopped) }' "$tmp/busy"
 check "stopped again, there is nothing to do" hook dovecot-stop "$a"
 check "the other instance still serves" python3 "$here/imap.py" wait "$b"
@@ -191,8 +192,7 @@ END
 		grep -qf - '$tmp/after'"
 	check "a new message gets a UID that the old site never gave" \
 	    grep -q 'UID 100005 .*Subject: five' "$tmp/after"
-	check "Dovecot has nothing to complain of" \
-	    sh -c "! grep -E 'Warning|Error|Panic' '$a/log'"
+	check "Dovecot has nothing to complain of" dovecot_is_content "$a"
 	check "it is stopped in the end" hook dovecot-stop "$a"
 else
 	echo "skip: guard_tool is not built ($guard_tool)"
@@ -236,7 +236,7 @@ reach() {
 	at "$1" python3 - "$2" <<'END'
 import socket, sys
 try:
-    socket.create_connection((sys.argv[1], 9), 5)
+    socket.create_connection((sys.argv[1], 9), 60)
 except ConnectionRefusedError:
     pass
 END
@@ -266,7 +266,7 @@ END
 	check "vip-down gives it up" vip vip-down a
 	check "given up again, nothing happens" vip vip-down a
 	check "the second site takes it" vip vip-up b
-	check "the client was told, without asking" client_sends_to b
+	await "the client was told, without asking" client_sends_to b
 	check "and reaches it" reach c 192.0.2.100
 	: >"$tmp/empty.conf"
 	check_status 2 "without an address nothing is done" \

@@ -174,6 +174,7 @@ cat >"$tmp/mbsyncrc" <<END
 IMAPAccount site
 Host $vip
 Port 143
+Timeout 300
 User ben
 Pass secret
 SSLType None

@@ -108,8 +108,8 @@ check "seeds on what is not mounted are seen by --look" sh -c '
 	"$1" media list --look --json | jq -e "[.devices[] | select(
 	    .seeds[0].seed_id == \"0123456789abcdef\")] | length == 1"' \
     sh "$CAUSEWAY"
-check "which leaves nothing mounted" sh -c '! grep -q "$1" /proc/mounts' \
-    sh "$a"
+check "which leaves nothing mounted" sh -c \
+    '! grep -qE "^$1(p[0-9]+)? " /proc/mounts' sh "$a"
 check "it is mounted read-only elsewhere" media mount \
     "UUID=$(blkid -p -o value -s UUID "${a}p1")" --read-only --at "$tmp/mnt"
 check "really" sh -c 'grep " $1 ext4 ro," /proc/self/mounts' sh "$tmp/mnt"
@@ -215,7 +215,7 @@ python3 -c '
 import os, sys, time
 os.open(sys.argv[1], os.O_RDWR | os.O_EXCL)
 print("held", flush=True)
-time.sleep(60)' "$x" >"$tmp/held" &
+time.sleep(600)' "$x" >"$tmp/held" &
 holder=$!
 at_exit "kill $holder 2>/dev/null"
 while [ ! -s "$tmp/held" ]; do
@@ -265,8 +265,10 @@ site_init "$tmp/here" here >/dev/null && site_init "$tmp/there" there \
 check "a seed is packed to a label" site "$tmp/here" seed mail --for there \
     --to LABEL=disk-b --volume-size 1M
 check "the list shows it, with its medium" sh -c '
-	"$1" media list --look --json | jq -e "[.devices[].seeds[] | select(
-	    .medium == 1 and .media == 1)] | length == 1"' sh "$CAUSEWAY"
+	"$1" media list --look --json | jq -e "[.devices[] | select(
+	    .path == \"$2\").seeds[] | select(
+	    .medium == 1 and .media == 1)] | length == 1"' sh "$CAUSEWAY" \
+    "${a}p1"
 check "verified by its label" site "$tmp/there" verify LABEL=disk-b
 mkdir "$tmp/careful"
 mount -o ro "${a}p1" "$tmp/careful"
@@ -282,7 +284,8 @@ check "received by its device" site "$tmp/there" receive "$a" --store two \
 check "a second disk of that label is warned of" sh -c '
 	"$1" media prepare "$2" --label disk-b --erase "$2" --dry-run 2>&1 |
 	    grep -q "has the label .disk-b. too"' sh "$CAUSEWAY" "$x"
-check "and nothing stays mounted" sh -c '! grep -q "^$1" /proc/mounts' sh "$a"
+check "and nothing stays mounted" sh -c \
+    '! grep -qE "^$1(p[0-9]+)? " /proc/mounts' sh "$a"
 
 # ---- killed ----
 if command -v strace >/dev/null && command -v e2fsck >/dev/null &&

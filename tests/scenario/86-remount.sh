@@ -3,8 +3,9 @@
 # it was written: then what is read comes from the device.  With real block
 # devices, of filesystems that tell how they were mounted in different ways.
 . "$(dirname "$0")/lib.sh"
+own_mounts "$@"
 . "$here/sites.sh"
-need jq losetup blkid mkfs.ext4 mkfs.xfs
+need jq losetup blkid mkfs.ext4 mkfs.xfs python3 split
 [ "$(id -u)" -eq 0 ] || skip "only root can mount"
 
 a=$tmp/a b=$tmp/b store=$tmp/vmail
@@ -27,9 +28,16 @@ disk() {
 	mkdir "$tmp/m.$disk_name"
 	mount "$disk_loop" "$tmp/m.$disk_name" 2>/dev/null
 }
+# Whether nobody has it mounted: a scenario beside this one that looks at all
+# disks may, for a moment, and then the next mount is not a new one.
+is_free() {
+	python3 -c 'import os, sys
+os.close(os.open(sys.argv[1], os.O_RDONLY | os.O_EXCL))' "$1"
+}
 remount() {
 	eval "remount_loop=\$loop_$1"
-	umount "$tmp/m.$1" && mount "$remount_loop" "$tmp/m.$1"
+	umount "$tmp/m.$1" && await "$1 is off" is_free "$remount_loop" &&
+	    mount "$remount_loop" "$tmp/m.$1"
 }
 disk ext4 40M mkfs.ext4 -q -L CW-EXT4 || skip "ext4 cannot be mounted"
 disk xfs 320M mkfs.xfs -q -L CW-XFS || skip "xfs cannot be mounted"

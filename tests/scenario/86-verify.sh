@@ -3,6 +3,7 @@
 # was read before an interruption is not read again; a certificate says what
 # was done, and minisign checks it.
 . "$(dirname "$0")/lib.sh"
+own_mounts "$@"
 . "$here/sites.sh"
 need split jq minisign
 
@@ -126,9 +127,9 @@ interrupt() {
 	took=$((($(date +%s%N) - begun) / 1000000))
 }
 progress=$b/verify/$seed
-rate=8388608
+rate=4194304
 interrupt KILL "$progress" "$CAUSEWAY" --home "$b" verify "$medium" \
-    --rate 8M --no-custody
+    --rate 4M --no-custody
 before=$(lines_bytes "$progress")
 check "a run that is killed leaves what it has read" \
     [ "$(lines "$progress")" -ge 3 ]
@@ -142,7 +143,7 @@ found "$medium"
 check "so the run after it reads all" is .bytes_before 0
 
 interrupt INT "$progress" "$CAUSEWAY" --home "$b" verify "$medium" \
-    --rate 8M --no-custody
+    --rate 4M --no-custody
 check "a run that is interrupted fails" [ "$lib_status" -ne 0 ]
 check "and says that the same command goes on" \
     grep -q "goes on where it was" "$tmp/interrupted"
@@ -156,7 +157,7 @@ check "a file that changed meanwhile is read again" \
 restore
 
 interrupt KILL "$tmp/progress" env HOME=/nonexistent "$CAUSEWAY" verify \
-    "$medium" --signer "$a/keys/minisign.pub" --rate 8M --resume "$tmp/progress"
+    "$medium" --signer "$a/keys/minisign.pub" --rate 4M --resume "$tmp/progress"
 before=$(lines_bytes "$tmp/progress")
 "$CAUSEWAY" --json verify "$medium" --signer "$a/keys/minisign.pub" \
     --resume "$tmp/progress" >"$tmp/found.json"
@@ -164,7 +165,7 @@ check "without a home, --resume goes on" is .bytes_before "$before"
 check "from at least three files" [ "$before" -gt 0 ]
 check "and the file is gone" [ ! -e "$tmp/progress" ]
 interrupt KILL "$progress" "$CAUSEWAY" --home "$b" verify "$medium" \
-    --rate 8M --no-custody
+    --rate 4M --no-custody
 found "$medium" --fresh
 check "--fresh reads all" is '[.status,.bytes_before]' '["ok",0]'
 echo "a letter" >"$tmp/letter"

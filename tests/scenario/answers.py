@@ -13,7 +13,7 @@ import pty
 import select
 import sys
 
-SECONDS = 60  # without a word from the command
+SECONDS = 300  # without a word from the command
 
 
 def main(answers, command):

@@ -4,6 +4,8 @@
 #   dovecot_need                     skips, by name, what can't run here
 #   dovecot_start DIR STORE HOST     serves STORE/<user>; HOST is its name
 #   dovecot_stop DIR                 returns when its last process is gone
+#   dovecot_is_content DIR           its log has no warning and no error; that
+#                                    it had to wait for the processor is none
 #
 # IMAP and LMTP are the Unix sockets DIR/imap and DIR/lmtp: no port is taken.
 # Every user exists, with the password "secret".  Mail belongs to the numeric
@@ -104,6 +106,10 @@ dovecot_processes() {
 	    awk -v session="$1" '$5 == session && $2 != "Z" { print $1 }'
 }
 
+dovecot_is_content() {
+	! grep -vE ": (Info|Debug): |Warning: Time moved forwards by " "$1/log"
+}
+
 dovecot_stop() {
 	[ -e "$1/pid" ] || return 0
 	dovecot_session=$(cat "$1/pid")
@@ -111,11 +117,11 @@ dovecot_stop() {
 	dovecot_tries=0
 	while [ -n "$(dovecot_processes "$dovecot_session")" ]; do
 		dovecot_tries=$((dovecot_tries + 1))
-		if [ "$dovecot_tries" -eq 100 ]; then
+		if [ "$dovecot_tries" -eq 300 ]; then
 			kill -KILL $(dovecot_processes "$dovecot_session") \
 			    2>/dev/null
 		fi
-		if [ "$dovecot_tries" -eq 200 ]; then
+		if [ "$dovecot_tries" -eq 600 ]; then
 			echo "Dovecot does not stop" >&2
 			return 1
 		fi

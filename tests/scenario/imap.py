@@ -32,7 +32,7 @@ ROOT = os.path.dirname(os.path.dirname(HERE))
 VECTORS = os.path.join(ROOT, "tests", "vectors", "mail")
 SHARED = os.path.join(ROOT, os.pardir, "shared", "data", "mail")
 PASSWORD = "secret"
-TIMEOUT = 60
+TIMEOUT = 300
 
 
 class Failed(Exception):
@@ -149,7 +149,7 @@ def lmtp(directory):
 
 
 def wait(directory):
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while True:
         try:
             with lmtp(directory):

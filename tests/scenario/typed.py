@@ -2,15 +2,26 @@
 
     typed.py PASSPHRASE COMMAND...
 
-The exit status is the command's; what it shows goes to standard output.
+Nothing is typed before the terminal's echo is off: what is typed between the
+question and that, a command may throw away.  The exit status is the command's;
+what it shows goes to standard output.
 """
 
 import os
 import pty
 import select
 import sys
+import termios
+import time
 
-SECONDS = 60  # without a word from the command
+SECONDS = 300  # without a word from the command
+
+
+def await_silence(terminal):
+    deadline = time.monotonic() + SECONDS
+    while termios.tcgetattr(terminal)[3] & termios.ECHO and \
+            time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def main(passphrase, command):
@@ -27,6 +38,7 @@ def main(passphrase, command):
             break
         sys.stdout.buffer.write(data)
         if data.rstrip().endswith(b":") and answers < 3:
+            await_silence(terminal)
             os.write(terminal, passphrase.encode() + b"\n")
             answers += 1
     else:
