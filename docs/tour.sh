@@ -138,7 +138,7 @@ runs() {
 
 # becomes PLACE CLAIM: waits until what `status --json` says makes it true.
 becomes() {
-	left=300
+	left=1200
 	until causeway --home "$tour/$1/home" status --json 2>/dev/null |
 	    jq -e "$2" >/dev/null 2>&1; do
 		left=$((left - 1))
@@ -527,7 +527,7 @@ END
 # headers PLACE UID RE: of a message in the user's INBOX.
 headers() {
 	imap show "$tour/$1/dovecot" "$user" INBOX "$2" |
-	    sed '/^$/q' | grep -aiE "$3" >"$tour/out"
+	    sed '/^$/,$d' | grep -aiE "$3" >"$tour/out"
 	echo
 	shown "$tour/out"
 }

@@ -27,6 +27,9 @@ daemon_start() {
 daemon_stop() {
 	kill "$(cat "$1.pid")"
 	wait "$(cat "$1.pid")"
+	daemon_status=$?
+	rm "$1.pid"
+	return $daemon_status
 }
 at_exit 'for pid in "$tmp"/*.pid; do
 	[ -f "$pid" ] && kill -9 "$(cat "$pid")"; done 2>/dev/null'

@@ -36,6 +36,9 @@ up() {
 down() {
 	kill "$(cat "$tmp/$1.pid")"
 	wait "$(cat "$tmp/$1.pid")"
+	down_status=$?
+	rm "$tmp/$1.pid"
+	return $down_status
 }
 
 same() {
@@ -84,12 +87,22 @@ await "a knows that b does" store a '.peers[0].acked_generation >= 1'
 
 export CAUSEWAY
 # A cutover's process is killed while its fence hook runs.
-hook a fence "echo begins >>$tmp/hooks; sleep 3; echo ends >>$tmp/hooks"
+# until FILE: what a hook does that ends when the file is there
+until_there() {
+	echo "i=0; until [ -e $1 ] || [ \$i = 500 ]; do
+	i=\$((i + 1)); sleep 0.1
+done"
+}
+hook a fence "echo begins >>$tmp/hooks; $(until_there "$tmp/go-on")
+echo ends >>$tmp/hooks"
 site "$tmp/a" cutover mail --to b >"$tmp/cutover.out" 2>&1 </dev/null &
 await "the fence hook runs" grep -q begins "$tmp/hooks"
 check "status says that a cutover is under way" says a "cutover is under way"
 site "$tmp/a" status --json >"$tmp/status"
 kill -9 "$(jq '.daemon.commands[0].pid' "$tmp/status")"
+# Time for the daemon to do it wrong.
+sleep 1
+: >"$tmp/go-on"
 await "the daemon starts the service again" grep -q "unfence put back" \
     "$tmp/hooks"
 check "after the fence hook that was still at it" sh -c '
@@ -133,7 +146,7 @@ await "c has what is new" same a c
 
 # Cut off where no daemon runs: the next command says so, and what to do.
 down a
-hook a fence "sleep 3"
+hook a fence "$(until_there "$tmp/go-on-again")"
 "$CAUSEWAY" --home "$tmp/a" cutover mail --to b >"$tmp/cutover.out" 2>&1 \
     </dev/null &
 killed=$!
@@ -141,6 +154,7 @@ await "the fence hook runs again" store a '.cutover == "running"'
 await "the store is on the move" sh -c '! "$CAUSEWAY" --home "$1/a" gate mail' \
     sh "$tmp"
 kill -9 $killed
+: >"$tmp/go-on-again"
 await "status says that it was cut off" store a '.cutover == "cut-off"'
 check "and names the command" says a "causeway cutover mail --to a"
 check "which puts it back" site "$tmp/a" cutover mail --to a

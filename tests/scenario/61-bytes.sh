@@ -124,7 +124,13 @@ linked() {
 	    jq -e '.daemon.links[0].state == "connected"'
 }
 await "a link stays" linked
-sleep 2
+# When both have told each other what there was to tell.
+is_quiet() {
+	quiet_before=$(relay_bytes)
+	sleep 3
+	[ "$(relay_bytes)" -eq "$quiet_before" ]
+}
+await "it has nothing more to say" is_quiet
 before=$(relay_bytes)
 sleep 20
 at_most "an idle link takes no more than 50 bytes a second" \

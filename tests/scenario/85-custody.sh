@@ -209,6 +209,7 @@ site "$b" pair "$(cat "$a.card")" --at "127.0.0.1:$(cat "$a.listen")" \
 check "the second site comes for a sync" site "$b" sync mail
 check "and brings its receipt along" [ "$(state \
     '[.confirmed, .complete] | join(" ")')" = "true true" ]
-check "which is told once" [ "$(grep -c "$id is confirmed" "$a.log")" = 1 ]
+await "which is told" grep -q "$id is confirmed" "$a.log"
+check "once" [ "$(grep -c "$id is confirmed" "$a.log")" = 1 ]
 check "the daemon ends in order" daemon_stop "$a"
 finish

@@ -30,9 +30,13 @@ daemon_answers() {
 
 # Somebody else may get the port that was free a moment ago: then another.
 daemon_start() {
-	daemon_tries=0
+	daemon_tries=0 daemon_had=none
 	while :; do
-		[ -f "$1.listen" ] || python3 "$here/relay.py" port >"$1.listen"
+		if [ ! -f "$1.listen" ]; then
+			python3 "$here/relay.py" port >"$1.listen"
+			[ "$daemon_had" != "${relay_target:-}" ] ||
+			    relay target "$(cat "$1.listen")" >/dev/null
+		fi
 		sed -i '/^listen = /d' "$1/causeway.conf"
 		sed -i "0,/^\[site\]/s//[site]\nlisten = 127.0.0.1:$(
 		    cat "$1.listen")/" "$1/causeway.conf"
@@ -50,6 +54,7 @@ daemon_start() {
 			fail "the daemon of $(basename "$1") runs"
 			return 1
 		fi
+		daemon_had=$(cat "$1.listen")
 		rm -f "$1.listen"
 	done
 }
@@ -59,6 +64,7 @@ daemon_stop() {
 }
 
 relay_start() {
+	relay_target=$1
 	python3 "$here/relay.py" serve "$tmp/relay" "$1" 2>"$tmp/relay.log" &
 	linked_pids="$linked_pids $!"
 	await "the relay runs" [ -f "$tmp/relay.port" ]

@@ -12,7 +12,7 @@ import socket
 import sys
 import threading
 
-LIMIT = 20  # seconds
+LIMIT = 120  # seconds
 HANDSHAKE_MAX = 2048  # bytes of a server's part, alert and all
 
 

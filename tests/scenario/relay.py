@@ -5,7 +5,8 @@
     relay.py cut STATE N...          the next connections break after N bytes
 				     each, both ways together
     relay.py target STATE PORT       later connections go to that port
-    relay.py port                    a port of 127.0.0.1 that nobody has
+    relay.py port                    a port of 127.0.0.1 that nobody has, and
+				     that the system gives to nobody by itself
 
 serve writes the port that it got to STATE.port.  Bytes are counted when they
 come, at the socket: TLS and all above it, nothing of TCP.  A connection that
@@ -15,6 +16,7 @@ not come this far is lost.
 
 import asyncio
 import os
+import random
 import socket
 import sys
 
@@ -123,6 +125,22 @@ def ask(state, *words):
         return sock.makefile().readline().strip()
 
 
+def free_port():
+    """Below those that connections get at their dialling end: whoever asked
+    listens there later, when another one might have it."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range",
+              encoding="ascii") as file:
+        end = int(file.read().split()[0])
+    for port in random.sample(range(10000, end), 50) if end > 11000 else [0]:
+        with socket.socket() as sock:
+            try:
+                sock.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return sock.getsockname()[1]
+    sys.exit("no port is free")
+
+
 def main(arguments):
     command, rest = arguments[0], arguments[1:]
     if command == "serve":
@@ -130,9 +148,7 @@ def main(arguments):
     elif command in ("count", "cut", "target"):
         print(ask(rest[0], command, *rest[1:]))
     elif command == "port":
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            print(sock.getsockname()[1])
+        print(free_port())
     else:
         sys.exit(__doc__)
 

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 
-LIMIT = 20  # seconds
+LIMIT = 90  # seconds: some are waited for
 
 HELLO = bytes.fromhex("16030100a5010000a10303") + bytes(32) + bytes(120)
 STRANGERS = {

@@ -1482,6 +1482,8 @@ main(int argc, char **argv)
 		printf("no link: %s\n", err.message);
 		f.is_over = true;
 	} else {
+		/* However long it took to get here. */
+		f.until = now() + seconds;
 		attack(&f, what);
 	}
 	if (pid < 0 && !f.is_over && now() >= f.until)
@@ -1491,7 +1493,7 @@ main(int argc, char **argv)
 	cw_link_free(f.link);
 	close(fd);
 	if (pid > 0)
-		status = await_victim(pid, begun, f.until + 5);
+		status = await_victim(pid, begun, f.until + 60);
 	printf("status %d\n", status);
 	/* What it leaks on the way is nobody's business. */
 	fflush(stdout);

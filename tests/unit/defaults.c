@@ -9,12 +9,14 @@ const char *__lsan_default_options(void);
 
 /*
  * Check's 4 s are too short for a test that makes thousands of files where
- * another process has the processor.  What the environment says goes first.
+ * another process has the processor; and so may be what a test says itself.
+ * What the environment says goes first.
  */
 __attribute__((constructor)) static void
 set_timeout(void)
 {
 	(void)setenv("CK_DEFAULT_TIMEOUT", "60", 0);
+	(void)setenv("CK_TIMEOUT_MULTIPLIER", "5", 0);
 }
 
 /*

@@ -101,7 +101,7 @@ meets_over(const char *listen, const char *host)
 	ck_assert_msg(
 	    cw_dial(address, NULL, &near, &err) == 0, "%s", err.message);
 	p.fd = fd;
-	ck_assert_int_eq(poll(&p, 1, 5000), 1);
+	ck_assert_int_eq(poll(&p, 1, 60000), 1);
 	status = cw_accept(fd, &far, &err);
 	ck_assert_msg(status == 0, "%s", err.message);
 	ck_assert_str_eq(near.name, address);
@@ -110,7 +110,7 @@ meets_over(const char *listen, const char *host)
 	ck_assert_int_eq(fcntl(far.fd_in, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 	ck_assert_int_eq(write(near.fd_out, "x", 1), 1);
 	p.fd = far.fd_in;
-	ck_assert_int_eq(poll(&p, 1, 5000), 1);
+	ck_assert_int_eq(poll(&p, 1, 60000), 1);
 	ck_assert_int_eq(read(far.fd_in, &byte, 1), 1);
 	ck_assert_int_eq(byte, 'x');
 	cw_carrier_close(&near);

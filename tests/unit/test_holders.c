@@ -291,7 +291,7 @@ START_TEST(holders_are_killed_where_that_is_asked_for)
 	NEED_ROOT();
 	hold_in_root("trap '' TERM; exec 5>\"$R/file\"");
 	/* A zombie holds nothing. */
-	OK(cw_holders_wait(roots, 1, 8000, true, &held, &err));
+	OK(cw_holders_wait(roots, 1, 10000, true, &held, &err));
 	ck_assert_msg(held.count == 0, "%s %s %s", held.list[0].comm,
 	    held.list[0].what, held.list[0].path);
 }

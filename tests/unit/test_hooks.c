@@ -150,12 +150,12 @@ START_TEST(a_hook_that_does_not_end_is_stopped_with_its_children)
 	struct timespec from, to;
 	char *pid;
 
-	configure(script, "timeout = 1s\n");
+	configure(script, "timeout = 3s\n");
 	(void)clock_gettime(CLOCK_MONOTONIC, &from);
 	ck_assert_int_eq(run(), -1);
 	(void)clock_gettime(CLOCK_MONOTONIC, &to);
-	ck_assert_int_le(to.tv_sec - from.tv_sec, 20);
-	ck_assert_ptr_nonnull(strstr(err.message, "did not end within 1.0 s"));
+	ck_assert_int_le(to.tv_sec - from.tv_sec, 120);
+	ck_assert_ptr_nonnull(strstr(err.message, "did not end within 3.0 s"));
 	ck_assert_ptr_nonnull(strstr(err.message, "waiting"));
 	pid = output("pid");
 	char *state = cw_asprintf("/proc/%d/stat", atoi(pid));
@@ -191,7 +191,7 @@ START_TEST(a_daemon_that_keeps_the_output_does_not_hold_us)
 	(void)clock_gettime(CLOCK_MONOTONIC, &from);
 	OK(run());
 	(void)clock_gettime(CLOCK_MONOTONIC, &to);
-	ck_assert_int_le(to.tv_sec - from.tv_sec, 20);
+	ck_assert_int_le(to.tv_sec - from.tv_sec, 50);
 	pid = output("pid");
 	/* It is ours to end, and it lives. */
 	ck_assert_int_eq(kill(atoi(pid), SIGKILL), 0);

@@ -260,11 +260,11 @@ START_TEST(a_child_that_fails_is_quoted)
 	char *sh = cw_child_find("sh");
 
 	ck_assert_ptr_nonnull(sh);
-	ck_assert_int_eq(cw_child_run(sh, fails, 10, &err), -1);
+	ck_assert_int_eq(cw_child_run(sh, fails, 60, &err), -1);
 	ck_assert_int_eq(err.code, CW_ERR_FAILED);
 	ck_assert_ptr_nonnull(strstr(err.message, "status 3"));
 	ck_assert_ptr_nonnull(strstr(err.message, "the reason"));
-	ck_assert_int_eq(cw_child_run(sh, well, 10, &err), 0);
+	ck_assert_int_eq(cw_child_run(sh, well, 60, &err), 0);
 	ck_assert_ptr_null(cw_child_find("no-such-program-of-ours"));
 	free(sh);
 }
