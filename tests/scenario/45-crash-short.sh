@@ -6,13 +6,13 @@
 . "$root/tests/crash/crash.sh"
 crash_begin
 seed_count
-for n in $(spread "$log" 6); do
+for n in $(spread "$log" 7); do
 	seed_point "$n"
 done
 crash_report "seed is killed" 5
 
 receive_count
-for n in $(spread "$log" 6) $(grep ' linkat ' "$log" | tail -n 1); do
+for n in $(spread "$log" 7) $(grep ' linkat ' "$log" | tail -n 1); do
 	case $n in
 	*[!0-9]*) continue ;;
 	esac

@@ -14,7 +14,7 @@ for options in "--parity 3+1" "--survive-media 1"; do
 	seed_count
 	check "no block digests are left over" \
 	    sh -c '! ls -d "$0"/a/seeds/*/blocks' "$work"
-	for n in $(spread "$log" 4); do
+	for n in $(spread "$log" 5); do
 		seed_point "$n"
 	done
 	seed_fails EIO "$medium/2" pwrite64 9+
