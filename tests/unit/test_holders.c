@@ -47,6 +47,21 @@ teardown(void)
 	tree_teardown();
 }
 
+static bool
+is_called(const char *name)
+{
+	char path[64], comm[32] = "";
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/comm", (int)child);
+	f = fopen(path, "re");
+	ck_assert_ptr_nonnull(f);
+	if (fscanf(f, "%31s", comm) != 1)
+		comm[0] = '\0';
+	(void)fclose(f);
+	return strcmp(comm, name) == 0;
+}
+
 /*
  * Starts a shell that does what `prepare` says and waits; returns when it has
  * done so.
@@ -73,6 +88,8 @@ hold(const char *prepare)
 	while (read(ready[0], &byte, 1) > 0)
 		;
 	(void)close(ready[0]);
+	while (!is_called("sleep"))
+		(void)usleep(1000);
 	free(script);
 }
 

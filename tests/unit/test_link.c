@@ -183,11 +183,11 @@ START_TEST(frames_arrive_over_a_socket_as_they_were_sent)
 	ck_assert_int_eq(cw_link_recv(b.link, 0, &f, &b.err), 0);
 	ck_assert_int_eq(cw_link_flush(a.link, &a.err), 0);
 	ck_assert_uint_eq(cw_link_unsent(a.link), 0);
-	ck_assert_int_eq(cw_link_recv(b.link, 5000, &f, &b.err), 1);
+	ck_assert_int_eq(cw_link_recv(b.link, 60000, &f, &b.err), 1);
 	ck_assert_uint_eq(f.type, CW_FRAME_PING);
 	ck_assert_uint_eq(f.len, 5);
 	ck_assert_mem_eq(f.body, "hello", 5);
-	ck_assert_int_eq(cw_link_recv(b.link, 5000, &f, &b.err), 1);
+	ck_assert_int_eq(cw_link_recv(b.link, 60000, &f, &b.err), 1);
 	ck_assert_uint_eq(f.type, CW_FRAME_POLL);
 	ck_assert_uint_eq(f.len, 0);
 	cw_link_stats(b.link, &stats);
@@ -208,7 +208,7 @@ START_TEST(frames_arrive_over_pipes)
 	    a.ret == 0 && b.ret == 0, "%s%s", a.err.message, b.err.message);
 	sends(&b, CW_FRAME_BYE, "so long", 7);
 	ck_assert_int_eq(cw_link_flush(b.link, &b.err), 0);
-	ck_assert_int_eq(cw_link_recv(a.link, 5000, &f, &a.err), 1);
+	ck_assert_int_eq(cw_link_recv(a.link, 60000, &f, &a.err), 1);
 	ck_assert_mem_eq(f.body, "so long", 7);
 	close_side(&a);
 	close_side(&b);
@@ -229,7 +229,7 @@ START_TEST(thousand_small_frames_share_records)
 	cw_link_stats(a.link, &after);
 	ck_assert_uint_lt(after.bytes_sent - before.bytes_sent, 16100);
 	for (int i = 0; i < 1000; i++)
-		ck_assert_int_eq(cw_link_recv(b.link, 5000, &f, &b.err), 1);
+		ck_assert_int_eq(cw_link_recv(b.link, 60000, &f, &b.err), 1);
 	close_side(&a);
 	close_side(&b);
 }
@@ -253,7 +253,7 @@ refuses_each_other(
 	/* A client may learn it from its first words only. */
 	if (a.ret == 0) {
 		sends(&a, CW_FRAME_HELLO, "who am I", 8);
-		a.ret = cw_link_recv(a.link, 5000, &f, &a.err);
+		a.ret = cw_link_recv(a.link, 60000, &f, &a.err);
 	}
 	join(&b);
 	ck_assert_int_eq(a.ret, -1);
@@ -299,7 +299,7 @@ START_TEST(stranger_gets_nothing_but_the_handshake)
 	start(&b);
 	(void)run(&a);
 	if (a.ret == 0) {
-		ck_assert_int_eq(cw_link_recv(a.link, 5000, &f, &a.err), -1);
+		ck_assert_int_eq(cw_link_recv(a.link, 60000, &f, &a.err), -1);
 		cw_link_stats(a.link, &stats);
 		ck_assert_uint_eq(stats.frames_received, 0);
 		/* ServerHello to Finished, and an alert. */
@@ -457,7 +457,7 @@ close_after_saying(struct side *s)
 	if (s->says != NULL && cw_link_send(s->link, CW_FRAME_BYE, 0, s->says,
 				   strlen(s->says), &s->err) < 0)
 		return -1;
-	return cw_link_close(s->link, 5000, &s->err);
+	return cw_link_close(s->link, 60000, &s->err);
 }
 
 START_TEST(frames_before_the_farewell_arrive_then_the_end_is_told)
@@ -471,10 +471,10 @@ START_TEST(frames_before_the_farewell_arrive_then_the_end_is_told)
 	start(&b);
 	(void)run(&a);
 	ck_assert_int_eq(a.ret, 0);
-	ck_assert_int_eq(cw_link_recv(a.link, 5000, &f, &a.err), 1);
+	ck_assert_int_eq(cw_link_recv(a.link, 60000, &f, &a.err), 1);
 	ck_assert_mem_eq(f.body, "done", 4);
 	for (int i = 0; i < 2; i++) {
-		ck_assert_int_eq(cw_link_recv(a.link, 5000, &f, &a.err), -1);
+		ck_assert_int_eq(cw_link_recv(a.link, 60000, &f, &a.err), -1);
 		ck_assert_int_eq(a.err.code, CW_ERR_UNREACHABLE);
 		ck_assert(cw_link_is_closed(a.link));
 	}
@@ -492,7 +492,7 @@ START_TEST(line_that_breaks_is_no_farewell)
 
 	linked(&a, &b);
 	close_side(&b);
-	ck_assert_int_eq(cw_link_recv(a.link, 5000, &f, &a.err), -1);
+	ck_assert_int_eq(cw_link_recv(a.link, 60000, &f, &a.err), -1);
 	ck_assert_msg(a.err.code == CW_ERR_UNREACHABLE, "%s", a.err.message);
 	ck_assert(!cw_link_is_closed(a.link));
 	close_side(&a);
@@ -551,7 +551,7 @@ send_and_receive(struct side *s)
 		}
 		if (ret == 0 && got < 64)
 			ret = cw_link_recv(
-			    s->link, sent < 64 ? 0 : 5000, &f, &s->err);
+			    s->link, sent < 64 ? 0 : 60000, &f, &s->err);
 		if (ret != 1)
 			continue;
 		ret = 0;
@@ -571,7 +571,7 @@ send_and_receive(struct side *s)
 	}
 	free(body);
 	s->bytes = (uint64_t)got * MIB;
-	return ret < 0 ? -1 : cw_link_close(s->link, 5000, &s->err);
+	return ret < 0 ? -1 : cw_link_close(s->link, 60000, &s->err);
 }
 
 START_TEST(two_ends_that_both_send_do_not_wait_for_each_other)
@@ -602,11 +602,11 @@ send_blindly(struct side *s)
 		ret =
 		    cw_link_send(s->link, CW_FRAME_DATA, 0, body, MIB, &s->err);
 	for (int i = 0; i < 24 && ret == 0; i++) {
-		if (cw_link_recv(s->link, 5000, &f, &s->err) != 1)
+		if (cw_link_recv(s->link, 60000, &f, &s->err) != 1)
 			ret = -1;
 	}
 	free(body);
-	return ret < 0 ? -1 : cw_link_close(s->link, 5000, &s->err);
+	return ret < 0 ? -1 : cw_link_close(s->link, 60000, &s->err);
 }
 
 START_TEST(what_comes_while_a_send_waits_is_kept)
@@ -642,6 +642,8 @@ START_TEST(flood_from_a_peer_that_takes_nothing_ends_the_link)
 
 	sockets(&a, &b);
 	a.play = b.play = send_for_ever;
+	/* Time enough for the other to fill what is kept of it. */
+	a.options.stall_ms = 5000;
 	start(&b);
 	(void)run(&a);
 	ck_assert_int_eq(a.ret, -1);
@@ -717,7 +719,7 @@ START_TEST(several_pieces_make_one_frame)
 	    cw_link_sendv(a.link, CW_FRAME_DATA, CW_FRAME_ZSTD, iov, 3, &a.err),
 	    0);
 	ck_assert_int_eq(cw_link_flush(a.link, &a.err), 0);
-	ck_assert_int_eq(cw_link_recv(b.link, 5000, &f, &b.err), 1);
+	ck_assert_int_eq(cw_link_recv(b.link, 60000, &f, &b.err), 1);
 	ck_assert_uint_eq(f.flags, CW_FRAME_ZSTD);
 	ck_assert_uint_eq(f.len, 22);
 	ck_assert_mem_eq(f.body, "causeway to shreveport", 22);
@@ -744,7 +746,7 @@ START_TEST(changed_byte_is_told_and_nothing_of_its_record_comes_through)
 	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM, 0, ends), 0);
 	ck_assert_int_eq(write(ends[1], bytes, (size_t)n), n);
 	ck_assert_int_eq(dup2(ends[0], a.in), a.in);
-	ck_assert_int_eq(cw_link_recv(a.link, 5000, &f, &a.err), -1);
+	ck_assert_int_eq(cw_link_recv(a.link, 60000, &f, &a.err), -1);
 	ck_assert_msg(a.err.code == CW_ERR_DAMAGED, "%s", a.err.message);
 	close(ends[0]);
 	close(ends[1]);
@@ -764,11 +766,12 @@ START_TEST(wait_tells_a_frame_from_the_other_descriptor)
 	ck_assert_int_eq(cw_link_wait(a.link, other[0], 10, &a.err), 0);
 	ck_assert_int_eq(write(other[1], "x", 1), 1);
 	ck_assert_int_eq(
-	    cw_link_wait(a.link, other[0], 5000, &a.err), CW_LINK_OTHER);
+	    cw_link_wait(a.link, other[0], 60000, &a.err), CW_LINK_OTHER);
 	sends(&b, CW_FRAME_POLL, NULL, 0);
 	ck_assert_int_eq(cw_link_flush(b.link, &b.err), 0);
-	ck_assert_int_eq(cw_link_wait(a.link, -1, 5000, &a.err), CW_LINK_FRAME);
-	ck_assert_int_eq(cw_link_wait(a.link, other[0], 5000, &a.err),
+	ck_assert_int_eq(
+	    cw_link_wait(a.link, -1, 60000, &a.err), CW_LINK_FRAME);
+	ck_assert_int_eq(cw_link_wait(a.link, other[0], 60000, &a.err),
 	    CW_LINK_FRAME | CW_LINK_OTHER);
 	ck_assert_int_eq(cw_link_recv(a.link, 0, &f, &a.err), 1);
 	close(other[0]);
@@ -788,7 +791,7 @@ START_TEST(waiting_sends_what_is_queued)
 	ck_assert_uint_gt(cw_link_unsent(a.link), 0);
 	ck_assert_int_eq(cw_link_recv(a.link, 0, &f, &a.err), 0);
 	ck_assert_uint_eq(cw_link_unsent(a.link), 0);
-	ck_assert_int_eq(cw_link_recv(b.link, 5000, &f, &b.err), 1);
+	ck_assert_int_eq(cw_link_recv(b.link, 60000, &f, &b.err), 1);
 	close_side(&a);
 	close_side(&b);
 }
