@@ -114,7 +114,7 @@ check "it starts again" hook dovecot-start "$a"
 busy "$a" "$tmp/busy2" &
 client=$!
 at_exit "kill $client 2>/dev/null"
-while [ ! -s "$tmp/busy2" ]; do sleep 0.1; done
+await "a client is busy again" test -s "$tmp/busy2"
 kill -KILL "$(cat "$a/run/master.pid")"
 check "processes outlive a killed master" test -n "$(who_holds "$a/")"
 check "dovecot-stop finds and ends them" hook dovecot-stop "$a"

@@ -145,7 +145,7 @@ def live(top, count, rate, truth_file, command):
         if process is None and now() - first > WARM_UP:
             begin = now()
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        if process is not None and now() - begin > 240:
+        if process is not None and now() - begin > 900:
             process.kill()
         store.step()
         turn = max(turn + 1 / rate, now() - 0.2)

@@ -42,8 +42,8 @@ now = time.monotonic
 class Tcp(imap.Imap):
     """As imap.Imap, but its directory is an address."""
 
-    connect_limit = 10
-    limit = 60
+    connect_limit = 60
+    limit = 300
 
     def _create_socket(self, timeout):
         sock = socket.create_connection(
@@ -59,7 +59,7 @@ class Hasty(Tcp):
     limit = 5
 
 
-def lmtp(host, limit=60):
+def lmtp(host, limit=300):
     return smtplib.LMTP(host, LMTP_PORT, timeout=limit)
 
 
@@ -260,7 +260,7 @@ def sum_of(text):
 
 def busy(host, user, truth):
     client = Busy(host, user)
-    deadline = now() + 120
+    deadline = now() + 300
     left = None
     while left is None or len(client.acks) < left:
         client.step()

@@ -275,12 +275,12 @@ def live(directory, count, mix, truth_file, users, command):
 
     begin = now()
     status = subprocess.run(
-        command, stdin=subprocess.DEVNULL, timeout=300).returncode
+        command, stdin=subprocess.DEVNULL, timeout=900).returncode
     end = now()
 
     stop.set()
     for client in clients:
-        client.join(120)
+        client.join(600)
         if client.is_alive() or client.error:
             sys.exit("client %s %d: %r" % (
                 client.user, client.number, client.error or "hangs"))
