@@ -87,7 +87,7 @@ await "a knows that b does" store a '.peers[0].acked_generation >= 1'
 
 export CAUSEWAY
 # A cutover's process is killed while its fence hook runs.
-# until FILE: what a hook does that ends when the file is there
+# until_there FILE: what a hook does that ends when the file is there
 until_there() {
 	echo "i=0; until [ -e $1 ] || [ \$i = 500 ]; do
 	i=\$((i + 1)); sleep 0.1
