@@ -4,9 +4,6 @@
 #   disk NAME SIZE [FSTYPE]      makes one (ext4 unless given), mounts it on
 #                                $tmp/NAME
 #   disk_off NAME                unmounts it; disk_on NAME mounts it again
-#   disk_pull NAME               it is pulled out: all that is tried ends in
-#                                EIO, and what was not synced is gone; after
-#                                disk_off and disk_on it is there again
 #   disk_device NAME             prints its device
 #   disk_label NAME              prints its label, which no other scenario has
 
@@ -53,10 +50,6 @@ disk_off() {
 	done
 	fail "disk $1 is off"
 	exit 1
-}
-
-disk_pull() {
-	python3 "$here/pull.py" "$tmp/$1"
 }
 
 # At most 12 bytes, or xfs cannot hold it.

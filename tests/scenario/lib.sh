@@ -8,7 +8,7 @@
 #   fail "CLAIM"                 a check that failed elsewhere
 #   skip "WHAT IS MISSING"       ends the scenario as skipped (77)
 #   need PROGRAM...              skips by name where one is not installed
-#   need_stopat                  builds $tmp/stopat (tests/tools/stopat.c), or skips
+#   need_stopat                  builds $tmp/stopat from tests/tools, or skips
 #   own_mounts "$@"              begins again in a mount namespace of its own:
 #                                a scenario that runs beside this one keeps no
 #                                copy of its mounts, which would hold them

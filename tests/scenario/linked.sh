@@ -34,8 +34,10 @@ daemon_start() {
 	while :; do
 		if [ ! -f "$1.listen" ]; then
 			python3 "$here/relay.py" port >"$1.listen"
-			[ "$daemon_had" != "${relay_target:-}" ] ||
-			    relay target "$(cat "$1.listen")" >/dev/null
+			if [ "$daemon_had" = "${relay_target:-}" ]; then
+				relay_target=$(cat "$1.listen")
+				relay target "$relay_target" >/dev/null
+			fi
 		fi
 		sed -i '/^listen = /d' "$1/causeway.conf"
 		sed -i "0,/^\[site\]/s//[site]\nlisten = 127.0.0.1:$(

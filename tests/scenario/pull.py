@@ -1,5 +1,6 @@
 """Pulls out the disk that is mounted on DIR: all that is tried on it from now on
-ends in EIO, and what was not synced is gone.
+ends in EIO, and what was not synced is gone.  After disk_off and disk_on (of
+disks.sh) it is there again.
 
     pull.py DIR
 """
