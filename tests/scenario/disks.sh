@@ -31,7 +31,7 @@ disk_device() {
 # A scenario beside this one that looks at all disks may have this one open for
 # a moment: then it is not yet off, and on it would be the pulled one again.
 disk_on() {
-	for disk_try in $(seq 500); do
+	for disk_try in $(seq 3000); do
 		mount "$(disk_device "$1")" "$tmp/$1" &&
 		    touch "$tmp/$1/.on" 2>/dev/null && rm "$tmp/$1/.on" &&
 		    return 0
@@ -43,7 +43,7 @@ disk_on() {
 }
 
 disk_off() {
-	for disk_try in $(seq 500); do
+	for disk_try in $(seq 3000); do
 		umount "$tmp/$1" 2>/dev/null
 		grep -q " $tmp/$1 " /proc/self/mounts || return 0
 		sleep 0.02
