@@ -148,6 +148,8 @@ leave_volume(struct cw_builder *b)
 {
 	b->file = NULL;
 	b->number = 0;
+	/* What it took stays counted, or left_packed() would guess too low. */
+	b->written_reported = 0;
 	builder_forget_links(b);
 	builder_report(b);
 }

@@ -199,6 +199,8 @@ may_take(const struct cw_queue *q, unsigned builder)
 	}
 	if (need == 0)
 		return true;
+	/* What is left may compress better: to fill too little is dear. */
+	need += need / 8;
 	left = left_packed(q);
 	return left > need &&
 	       left - need >= run_bytes(q, CW_RUN_SMALL) / 100 * RATIO_GUESS;
