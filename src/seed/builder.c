@@ -19,7 +19,6 @@ cw_builder_new(struct cw_build *build, unsigned index, struct cw_builder **out,
 	b->index = index;
 	b->writer = cw_volume_writer_new(0);
 	b->sha = cw_sha256_new();
-	b->marks = cw_calloc(BUILDER_MARKS_MAX, sizeof(*b->marks));
 	if (cw_source_new(build->catalog_path, build->roots, build->root_count,
 		&b->source, err) < 0) {
 		cw_builder_free(b);
@@ -43,10 +42,7 @@ cw_builder_free(struct cw_builder *b)
 		builder_forget_links(b);
 		free(b->links);
 	}
-	for (size_t i = 0; i < b->mark_text_count; i++)
-		cw_buf_free(&b->mark_text[i]);
-	free(b->mark_text);
-	free(b->marks);
+	builder_free_marks(b);
 	cw_run_free(&b->run);
 	cw_source_free(b->source);
 	cw_volume_writer_free(b->writer);
@@ -64,8 +60,8 @@ pack(struct cw_builder *b, const struct cw_entry *row, enum cw_zframe_kind kind,
 	if (cw_stop_check(err) < 0)
 		return -1;
 	/* Parts take several marks: leave room for those of one file. */
-	if (b->mark_count + CW_PARTS_MAX + 2 > BUILDER_MARKS_MAX &&
-	    builder_tell_marks(b, err) < 0)
+	if (b->marks.count + CW_PARTS_MAX + 2 > BUILDER_MARKS_MAX &&
+	    builder_hand_marks(b, err) < 0)
 		return -1;
 	for (;;) {
 		ret = builder_pack_entry(b, row, kind, opened, err);

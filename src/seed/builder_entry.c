@@ -183,7 +183,7 @@ pack_parts(struct cw_builder *b, const struct cw_entry *row,
 	}
 	found->volume = first;
 	mark_file(b, found, row, fd, is_short, &why);
-	b->marks[b->mark_count - 1].is_cut = true;
+	b->marks.items[b->marks.count - 1].is_cut = true;
 	return BUILDER_DONE;
 }
 
@@ -262,7 +262,7 @@ pack_content(struct cw_builder *b, const struct cw_entry *row,
 	if (ret == BUILDER_DONE) {
 		found->volume = b->number;
 		mark_file(b, found, row, fd, is_short, &why);
-		if (!b->marks[b->mark_count - 1].is_void)
+		if (!b->marks.items[b->marks.count - 1].is_void)
 			builder_remember_link(b, found, member->path);
 		atomic_fetch_add(&b->build->bytes_read, found->size);
 		cw_progress_add(b->build->progress, found->size, 1);

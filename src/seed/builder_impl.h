@@ -10,7 +10,7 @@
 #include "seed/builder.h"
 
 /* Entries that are told to the catalog in one transaction. */
-#define BUILDER_MARKS_MAX 32768u
+#define BUILDER_MARKS_MAX 24576u
 
 enum builder_outcome {
 	BUILDER_DONE = 0,
@@ -27,6 +27,14 @@ struct builder_mark {
 	bool is_unreadable;    /* void, and nobody should wait for better */
 	bool is_fresh;	       /* parts of an earlier try are void */
 	bool is_cut;	       /* its parts are told already */
+};
+
+/* What is told in one transaction. */
+struct builder_marks {
+	struct builder_mark *items; /* BUILDER_MARKS_MAX */
+	size_t count;
+	struct cw_buf *text; /* one buffer a mark would be dear: chunks */
+	size_t text_count;
 };
 
 struct builder_link {
@@ -63,10 +71,15 @@ struct cw_builder {
 	struct builder_link *links; /* hashed by group, open addressing */
 	size_t link_count;
 
-	struct builder_mark *marks;
-	size_t mark_count;
-	struct cw_buf *mark_text; /* one buffer a mark would be dear: chunks */
-	size_t mark_text_count;
+	struct builder_marks marks;
+
+	/* The marks before, which a thread of their own tells. */
+	struct builder_marks before;
+	pthread_t teller;
+	bool is_telling; /* to be joined */
+	int told;
+	struct cw_error tell_err;
+
 	uint64_t raw_reported, written_reported;
 	uint64_t raw;
 };
@@ -76,8 +89,13 @@ struct cw_builder {
 /* Adds a mark; found is copied.  There must be room for it. */
 struct builder_mark *builder_mark(
     struct cw_builder *b, const struct cw_entry *found, bool has_changed);
+/* Makes room: what there is is told while the builder goes on. */
+int builder_hand_marks(struct cw_builder *b, struct cw_error *err);
+/* All of them; when it is back, the catalog has them. */
 int builder_tell_marks(struct cw_builder *b, struct cw_error *err);
+/* Those that no thread has begun to tell; it waits for the others. */
 void builder_forget_marks(struct cw_builder *b);
+void builder_free_marks(struct cw_builder *b);
 
 /* builder_links.c */
 
