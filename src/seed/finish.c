@@ -30,6 +30,7 @@ cw_finish_new(const struct cw_finish_parts *parts, struct cw_finish **out,
 	*out = NULL;
 	f->p = *parts;
 	f->o = o;
+	f->catalog = -1;
 	cw_hex_encode(parts->ledger->seed_id, CW_SEED_ID_SIZE, f->seed);
 	cw_minisign_public_base64(&o->card->sign, f->key);
 	f->path = cw_asprintf("%s/%s", o->seeds_path, f->seed);
@@ -59,6 +60,7 @@ cw_finish_free(struct cw_finish *f)
 {
 	if (f == NULL)
 		return;
+	cw_finish_forget_catalog(f);
 	cw_manifest_free(&f->last);
 	free(f->path);
 	free(f);

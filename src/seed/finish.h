@@ -47,6 +47,15 @@ int cw_finish_medium(struct cw_finish *f, struct cw_target_medium *m,
     struct cw_error *why, struct cw_error *err);
 
 /*
+ * Begins to export and seal the catalog, beside what else is to be done
+ * before the end: from here to cw_finish nobody changes it.  Where somebody
+ * has to after all, cw_finish_forget_catalog comes first: it waits for what
+ * was begun, and drops it.  Without either, cw_finish makes the catalog itself.
+ */
+void cw_finish_begin_catalog(struct cw_finish *f);
+void cw_finish_forget_catalog(struct cw_finish *f);
+
+/*
  * Ends the seed.  Volumes are those of the ledger; each must be on a medium
  * that is here or was closed, else CW_ERR_REFUSED names those to bring.  Fills
  * the result's media, bytes_written, manifest_sha256 and revision.

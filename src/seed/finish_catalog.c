@@ -15,7 +15,7 @@
 #define CATALOG_EXPORT "catalog.sqlite"
 
 int
-cw_finish_catalog(const struct cw_pack_options *o, int seed_dir,
+cw_finish_catalog(const struct cw_pack_options *o, uint64_t base, int seed_dir,
     const char *seed_path, int *fd, uint64_t *size, struct cw_error *err)
 {
 	char *path = cw_asprintf("%s/" CATALOG_EXPORT, seed_path);
@@ -26,7 +26,7 @@ cw_finish_catalog(const struct cw_pack_options *o, int seed_dir,
 		cw_error_errno(err, "cannot remove %s", path);
 		goto out;
 	}
-	if (cw_increment_export(o, seed_dir, path, err) < 0)
+	if (cw_increment_export(o, base, path, err) < 0)
 		goto out;
 	plain = openat(seed_dir, CATALOG_EXPORT, O_RDONLY | O_CLOEXEC);
 	sealed = openat(seed_dir, CW_SET_CATALOG,

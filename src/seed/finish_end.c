@@ -3,6 +3,7 @@
 #include "seed/finish_catalog.h"
 #include "seed/finish_impl.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -120,8 +121,8 @@ note_failure(struct endings *e, struct ending *end, const struct cw_error *why)
  */
 static int
 end_medium(const struct cw_finish *f, const struct cw_ledger *now,
-    struct endings *e, struct ending *end, int catalog, uint64_t catalog_size,
-    struct cw_manifest *manifest, struct cw_error *err)
+    struct endings *e, struct ending *end, struct cw_manifest *manifest,
+    struct cw_error *err)
 {
 	struct cw_error why = CW_ERROR_INIT;
 	struct cw_manifest part = CW_MANIFEST_INIT;
@@ -145,11 +146,11 @@ end_medium(const struct cw_finish *f, const struct cw_ledger *now,
 		}
 		if (ret == 0)
 			ret = finish_write_listed(f, now, end->m,
-			    now->last_medium, catalog, &part, &end->report,
+			    now->last_medium, f->catalog, &part, &end->report,
 			    &why);
 	} else if (end->m != NULL) {
-		ret = finish_refresh(f, now, end->m, catalog, catalog_size,
-		    &part, &end->report, &why);
+		ret = finish_refresh(f, now, end->m, f->catalog,
+		    f->catalog_size, &part, &end->report, &why);
 	}
 	if (ret < 0 && why.code == CW_ERR_INTERRUPTED) {
 		*err = why;
@@ -209,6 +210,60 @@ fail_end(
 	    f->seed, e->failed_number, f->seed, e->failed_number);
 }
 
+/* ---- the catalog ---- */
+
+static void *
+make_catalog(void *arg)
+{
+	struct cw_finish *f = arg;
+
+	f->made = cw_finish_catalog(f->o, f->p.ledger->base, f->p.seed_dir,
+	    f->path, &f->catalog, &f->catalog_size, &f->made_err);
+	return NULL;
+}
+
+void
+cw_finish_begin_catalog(struct cw_finish *f)
+{
+	sigset_t all, old;
+
+	cw_finish_forget_catalog(f);
+	/* That of an increment asks more of ours than a copy of its rows. */
+	if (f->p.ledger->base != 0)
+		return;
+	/* Signals are for the thread of the program that expects them. */
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &old);
+	f->is_making = pthread_create(&f->maker, NULL, make_catalog, f) == 0;
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+void
+cw_finish_forget_catalog(struct cw_finish *f)
+{
+	if (f->is_making)
+		pthread_join(f->maker, NULL);
+	f->is_making = false;
+	cw_close(&f->catalog);
+	f->made_err = (struct cw_error)CW_ERROR_INIT;
+}
+
+/* The one that was begun, or a new one. */
+static int
+take_catalog(struct cw_finish *f, struct cw_error *err)
+{
+	if (!f->is_making)
+		return cw_finish_catalog(f->o, f->p.ledger->base, f->p.seed_dir,
+		    f->path, &f->catalog, &f->catalog_size, err);
+	pthread_join(f->maker, NULL);
+	f->is_making = false;
+	if (f->made < 0)
+		*err = f->made_err;
+	return f->made;
+}
+
+/* ---- the end ---- */
+
 int
 cw_finish(
     struct cw_finish *f, struct cw_pack_result *result, struct cw_error *err)
@@ -217,20 +272,16 @@ cw_finish(
 	struct cw_manifest manifest = CW_MANIFEST_INIT;
 	struct endings e = {.failed = CW_ERROR_INIT};
 	struct cw_ledger now;
-	uint64_t catalog_size = 0;
 	size_t fresh = 0;
-	int catalog = -1, ret = -1;
+	int ret = -1;
 
 	finish_snapshot(f->p.ledger, &now);
 	find_endings(f, &now, &e);
-	if (check_media(f, &now, err) < 0 ||
-	    cw_finish_catalog(f->o, f->p.seed_dir, f->path, &catalog,
-		&catalog_size, err) < 0 ||
+	if (check_media(f, &now, err) < 0 || take_catalog(f, err) < 0 ||
 	    finish_begin_manifest(f, &manifest, err) < 0)
 		goto out;
 	for (size_t i = 0; i < e.count; i++) {
-		if (end_medium(f, &now, &e, &e.items[i], catalog, catalog_size,
-			&manifest, err) < 0)
+		if (end_medium(f, &now, &e, &e.items[i], &manifest, err) < 0)
 			goto out;
 		fresh += e.items[i].is_fresh;
 	}
@@ -281,7 +332,7 @@ out:
 	for (size_t i = 0; i < e.count; i++)
 		free(e.items[i].report.path);
 	free(e.items);
-	cw_close(&catalog);
+	cw_finish_forget_catalog(f);
 	cw_ledger_close(&now);
 	cw_manifest_free(&manifest);
 	cw_buf_free(&text.text);

@@ -9,6 +9,8 @@
 #include "media/set.h"
 #include "seed/finish.h"
 
+#include <pthread.h>
+
 struct cw_finish {
 	struct cw_finish_parts p;
 	const struct cw_pack_options *o;
@@ -20,6 +22,14 @@ struct cw_finish {
 	/* The last one that was signed: what it says of closed media stands. */
 	struct cw_manifest last;
 	bool has_last;
+
+	/* The sealed catalog that is being made, or was; see finish_end.c. */
+	pthread_t maker;
+	bool is_making; /* the thread is to be joined */
+	int catalog;	/* -1: none */
+	uint64_t catalog_size;
+	int made; /* what cw_finish_catalog answered */
+	struct cw_error made_err;
 };
 
 /* finish_manifest.c */

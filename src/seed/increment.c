@@ -98,16 +98,9 @@ cw_increment_report(const struct cw_pack_options *o, const struct cw_ledger *l,
 }
 
 int
-cw_increment_export(const struct cw_pack_options *o, int seed_dir,
+cw_increment_export(const struct cw_pack_options *o, uint64_t base,
     const char *path, struct cw_error *err)
 {
-	struct cw_ledger l;
-	uint64_t base;
-
-	if (cw_ledger_read(seed_dir, &l, err) != 0)
-		return -1;
-	base = l.base;
-	cw_ledger_close(&l);
 	return base == 0 ? cw_catalog_export(o->catalog, path, err)
 			 : cw_catalog_export_since(o->catalog, base, path, err);
 }

@@ -50,9 +50,11 @@ int cw_increment_report(const struct cw_pack_options *options,
     const struct cw_ledger *ledger, struct cw_pack_result *result,
     struct cw_error *err);
 
-/* The catalog that is sealed into the seed whose ledger is in seed_dir; of a
- * full seed too. */
-int cw_increment_export(const struct cw_pack_options *options, int seed_dir,
+/*
+ * The catalog that is sealed into a seed; base is that of its ledger, 0 for a
+ * full one, of which only the store's file is read, by a connection of its own.
+ */
+int cw_increment_export(const struct cw_pack_options *options, uint64_t base,
     const char *path, struct cw_error *err);
 
 #endif

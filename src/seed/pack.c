@@ -60,6 +60,8 @@ open_media(struct pack *p, struct cw_error *err)
 	if (cw_increment_entries(p->o, &p->ledger, &entries, err) < 0 ||
 	    cw_pack_media_open(&p->media, entries, err) < 0)
 		return -1;
+	if (!p->result->is_resumed)
+		return 0; /* a seed that begins has nothing in volumes */
 	kept = cw_calloc(p->ledger.volume_count + 1, sizeof(*kept));
 	for (size_t i = 0; i < p->ledger.volume_count; i++)
 		kept[i] = p->ledger.volumes[i].number;
@@ -256,6 +258,9 @@ close_last(struct pack *p, bool *has_lost, struct cw_error *err)
 			return -1;
 	/* Its medium failed before the volume could be handed over. */
 	is_dropped = p->build.moved != moved;
+	/* Nothing more is told to it, unless a volume is lost. */
+	if (!is_dropped)
+		cw_finish_begin_catalog(p->media.finish);
 	if (drain(p, true, has_lost, err) == 0) {
 		*has_lost = *has_lost || is_dropped;
 		return 0;
@@ -378,6 +383,8 @@ run_passes(struct pack *p, struct cw_error *err)
 		uint64_t unreadable = b->unreadable;
 		bool has_lost, is_small, is_whole;
 
+		/* It has not what this pass changes. */
+		cw_finish_forget_catalog(p->media.finish);
 		if (pass > 0 && scan(p, err) < 0)
 			return -1;
 		if (cw_increment_begin_pass(p->o, &p->ledger, err) < 0 ||
@@ -390,8 +397,9 @@ run_passes(struct pack *p, struct cw_error *err)
 		/* After the first pass all is looked at again anyway. */
 		b->missing = pass == 0 ? NULL : p->missing;
 		/* What was dropped fills the volume that stayed open. */
-		if (run_builders(p, bytes,
-			has_dropped ? first_builder(p) : NULL, err) < 0 ||
+		if ((entries > 0 &&
+			run_builders(p, bytes,
+			    has_dropped ? first_builder(p) : NULL, err) < 0) ||
 		    find_missing(p, pass, err) < 0 ||
 		    settle(p, &has_dropped, err) < 0 ||
 		    drain(p, false, &has_lost, err) < 0)
@@ -412,7 +420,7 @@ run_passes(struct pack *p, struct cw_error *err)
 			return -1;
 		if (has_lost || !is_whole)
 			continue;
-		if (check_packed(p, packed, &is_whole, err) < 0)
+		if (entries > 0 && check_packed(p, packed, &is_whole, err) < 0)
 			return -1;
 		if (is_whole)
 			return 0;
