@@ -1,7 +1,6 @@
 /*
  * Marks: what the catalog is told of entries that were packed.  They are
- * gathered, and told in one
- * transaction while the builder goes on.
+ * gathered, and told in one transaction while the builder goes on.
  */
 #include "seed/builder_impl.h"
 

@@ -9,8 +9,8 @@
 
 /*
  * Exports the catalog, of what changed since base unless that is 0, and seals
- * it; path is that of seed_dir.  *fd is open for
- * reading, the caller's to close; *size is that of the sealed file.
+ * it; path is that of seed_dir.  *fd is open for reading, the caller's to
+ * close; *size is that of the sealed file.
  */
 int cw_finish_catalog(const struct cw_pack_options *options, uint64_t base,
     int seed_dir, const char *path, int *fd, uint64_t *size,
