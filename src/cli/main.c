@@ -7,6 +7,7 @@
 #include "cli/hand_over.h"
 #include "cli/output.h"
 
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -432,5 +433,11 @@ cw_cli_run(int argc, char **argv)
 int
 main(int argc, char **argv)
 {
+	/*
+	 * Buffers of some hundred KiB come and go with every frame: the heap
+	 * keeps their pages instead of giving them back to be cleared anew.
+	 */
+	(void)mallopt(M_MMAP_THRESHOLD, 1 << 20);
+	(void)mallopt(M_TRIM_THRESHOLD, 16 << 20);
 	return cw_cli_run(argc, argv);
 }
