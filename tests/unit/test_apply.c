@@ -861,12 +861,18 @@ END_TEST
 
 /* The same of the first apply, where a thread places the files. */
 static bool
-crash_first(unsigned long call)
+crash_first(unsigned long call, bool apart)
 {
 	struct cw_apply_result r;
 	bool was_stopped;
 
 	tree_setup();
+	if (apart) {
+		ck_assert_int_eq(mkdir(in_base("replica"), 0755), 0);
+		ck_assert_int_eq(mount("causeway-test", in_base("replica"),
+				     "tmpfs", 0, "size=64m,mode=755"),
+		    0);
+	}
 	make_maildir("u");
 	message("u/keep", "keep");
 	for (int i = 0; i < 300; i++) {
@@ -891,6 +897,8 @@ crash_first(unsigned long call)
 		OK(cw_apply(&p.r, NULL, &r, &err));
 	pair_check(&p);
 	pair_close(&p);
+	if (apart)
+		ck_assert_int_eq(umount2(in_base("replica"), MNT_DETACH), 0);
 	tree_teardown();
 	return was_stopped;
 }
@@ -899,10 +907,25 @@ START_TEST(a_first_apply_killed_anywhere_comes_to_the_same_end)
 {
 	unsigned long at;
 
-	for (at = 1; crash_first(at); at += 80)
+	for (at = 1; crash_first(at, false); at += 80)
 		;
 	ck_assert_uint_gt(at, 800);
 	printf("the first: stopped at every 80th of %lu calls\n", at);
+}
+END_TEST
+
+START_TEST(a_first_apply_to_another_filesystem_is_the_same)
+{
+	tree_setup();
+	if (mount("causeway-test", tree_base, "tmpfs", 0, NULL) < 0) {
+		printf("skip: no tmpfs can be mounted here\n");
+		tree_teardown();
+		return;
+	}
+	ck_assert_int_eq(umount2(tree_base, MNT_DETACH), 0);
+	tree_teardown();
+	for (unsigned long at = 1; crash_first(at, true); at += 400)
+		;
 }
 END_TEST
 
@@ -983,6 +1006,7 @@ main(void)
 	    crash, killed_anywhere_it_goes_on_to_the_same_end, 0, 4);
 	tcase_add_test(
 	    crash, a_first_apply_killed_anywhere_comes_to_the_same_end);
+	tcase_add_test(crash, a_first_apply_to_another_filesystem_is_the_same);
 	tcase_add_test(crash, staging_may_lie_on_another_filesystem);
 	tcase_set_timeout(tc, 60);
 	tcase_set_timeout(crash, 300);
