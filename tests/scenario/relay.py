@@ -5,6 +5,7 @@
     relay.py cut STATE N...          the next connections break after N bytes
 				     each, both ways together
     relay.py target STATE PORT       later connections go to that port
+    relay.py rate STATE N            from now on N bytes a second, each way
     relay.py port                    a port of 127.0.0.1 that nobody has, and
 				     that the system gives to nobody by itself
 
@@ -28,6 +29,7 @@ class Relay:
     def __init__(self, port):
         self.port = port
         self.cuts = []
+        self.rate = None
         self.bytes = [0, 0]
         self.connections = 0
 
@@ -40,6 +42,8 @@ class Relay:
                 data = data[:line["left"]]
                 line["left"] -= len(data)
             self.bytes[way] += len(data)
+            if self.rate is not None:
+                await asyncio.sleep(len(data) / self.rate)
             writer.write(data)
             await writer.drain()
             if line["left"] == 0:
@@ -102,6 +106,9 @@ class Relay:
         elif words[0] == "target":
             self.port = int(words[1])
             writer.write(b"ok\n")
+        elif words[0] == "rate":
+            self.rate = int(words[1])
+            writer.write(b"ok\n")
         await writer.drain()
         writer.close()
 
@@ -145,7 +152,7 @@ def main(arguments):
     command, rest = arguments[0], arguments[1:]
     if command == "serve":
         asyncio.run(Relay(int(rest[1])).serve(rest[0]))
-    elif command in ("count", "cut", "target"):
+    elif command in ("count", "cut", "rate", "target"):
         print(ask(rest[0], command, *rest[1:]))
     elif command == "port":
         print(free_port())
