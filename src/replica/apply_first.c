@@ -16,15 +16,17 @@
 
 #define OURS ((unsigned)PLAN_DIR | (unsigned)PLAN_STAGED)
 
+struct placed {
+	bool is_placed;
+	struct stat st;
+};
+
 /* A page, and what became of its rows. */
 struct placing {
 	struct apply *a;
 	struct cw_place *place; /* the thread's */
 	struct row_page page;
-	struct placed {
-		bool is_placed;
-		struct stat st;
-	} * placed;
+	struct placed *placed;
 	size_t cap;
 };
 
@@ -141,7 +143,7 @@ apply_place_first(struct apply *a, struct cw_error *err)
 {
 	struct cw_place *place;
 	struct placing two[2];
-	int ret = -1;
+	int ret;
 
 	if (apply_catalog_begin(a, err) < 0)
 		return -1;

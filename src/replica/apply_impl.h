@@ -38,10 +38,11 @@ int apply_away(struct apply *a, struct cw_error *err);
 int apply_put_aside(struct apply *a, const char *path, struct cw_error *err);
 /* apply_place.c: puts in place what comes. */
 int apply_place(struct apply *a, struct cw_error *err);
-/* apply_first.c: places all files, and puts them and the directories that are
- * there into the catalog's transaction; where nothing was. */
+/* apply_first.c: places the files where nothing was, and has put them and their
+ * directories into the catalog's transaction when it is back. */
 int apply_place_first(struct apply *a, struct cw_error *err);
-/* apply_catalog.c: the same in the catalog; what apply_place_first put is. */
+/* apply_catalog.c: the same in the catalog, but for the files that
+ * apply_place_first has put already. */
 int apply_catalog(struct apply *a, struct cw_error *err);
 
 /* A file from staging: 0 done, 1 copied beside, -1. */

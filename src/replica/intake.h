@@ -8,7 +8,9 @@
  *
  * What was handed over counts as had (cw_intake_holds) until cw_intake_drain
  * says otherwise.  At most 12 MiB wait; handing over more waits, so that
- * the disk bounds the line.  A crash loses what waits: it is wanted again.
+ * the disk bounds the line.  A process that is killed loses what waits, and up
+ * to 1 MiB of a content that is being gathered: both are wanted again, and
+ * cross the line twice.
  *
  * One thread at a time may call it, and staging must outlive it.
  */

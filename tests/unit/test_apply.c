@@ -821,11 +821,24 @@ apply_until(unsigned long call)
 	return false;
 }
 
-/* Stops at a call, then at others while it goes on, then looks. */
+/* Stops at a call, then at others while it goes on; true if it was. */
+static bool
+apply_stopped_at(unsigned long call)
+{
+	struct cw_apply_result r;
+	bool was_stopped = apply_until(call);
+
+	if (was_stopped)
+		(void)(apply_until(call / 2 + 1) && apply_until(call / 3 + 1));
+	if (cw_incoming_info(p.r.incoming)->stage != CW_INCOMING_EMPTY)
+		OK(cw_apply(&p.r, NULL, &r, &err));
+	pair_check(&p);
+	return was_stopped;
+}
+
 static bool
 crash_once(unsigned long call)
 {
-	struct cw_apply_result r;
 	bool was_stopped;
 
 	setup();
@@ -836,12 +849,7 @@ crash_once(unsigned long call)
 	ck_assert_int_eq(chmod(in_root("u/stay"), 0600), 0);
 	pair_scan(&p);
 	pair_collect(&p);
-	was_stopped = apply_until(call);
-	if (was_stopped)
-		(void)(apply_until(call / 2 + 1) && apply_until(call / 3 + 1));
-	if (cw_incoming_info(p.r.incoming)->stage != CW_INCOMING_EMPTY)
-		OK(cw_apply(&p.r, NULL, &r, &err));
-	pair_check(&p);
+	was_stopped = apply_stopped_at(call);
 	check_nothing_is_lost();
 	teardown();
 	return was_stopped;
@@ -863,7 +871,6 @@ END_TEST
 static bool
 crash_first(unsigned long call, bool apart)
 {
-	struct cw_apply_result r;
 	bool was_stopped;
 
 	tree_setup();
@@ -890,12 +897,7 @@ crash_first(unsigned long call, bool apart)
 	pair_open(&p);
 	pair_scan(&p);
 	pair_collect(&p);
-	was_stopped = apply_until(call);
-	if (was_stopped)
-		(void)(apply_until(call / 2 + 1) && apply_until(call / 3 + 1));
-	if (cw_incoming_info(p.r.incoming)->stage != CW_INCOMING_EMPTY)
-		OK(cw_apply(&p.r, NULL, &r, &err));
-	pair_check(&p);
+	was_stopped = apply_stopped_at(call);
 	pair_close(&p);
 	if (apart)
 		ck_assert_int_eq(umount2(in_base("replica"), MNT_DETACH), 0);
