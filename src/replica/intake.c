@@ -1,6 +1,7 @@
 #include "replica/intake.h"
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/direct.h"
 
 #include <assert.h>
@@ -20,6 +21,11 @@
 /* They are woken for so much at a time, not for every message. */
 #define WAKE_BYTES ((size_t)128 << 10)
 #define WAKE_JOBS  32u
+/*
+ * Nor does anything wait for more longer than this: on a slow line it would
+ * be lost when the process is killed, and cross the line again.
+ */
+#define PATIENCE_NS ((int64_t)50 * 1000 * 1000)
 /* The second one is woken for so much more. */
 #define MORE_BYTES ((size_t)2 << 20)
 #define MORE_JOBS  128u
@@ -45,6 +51,7 @@ struct job {
 	const uint8_t *data;
 	size_t len;
 	uint64_t end; /* where the ring is free when it is done */
+	int64_t came; /* its first byte */
 };
 
 struct cw_intake {
@@ -67,6 +74,7 @@ struct cw_intake {
 	struct job jobs[JOBS_MAX];
 	size_t first, count;
 	size_t bytes;
+	int64_t since; /* the first came, when there was none */
 
 	size_t dirty; /* bytes since the last flush */
 	uint64_t damaged;
@@ -76,6 +84,7 @@ struct cw_intake {
 	struct cw_staging_writer *writer;
 	uint8_t *piece;
 	size_t fill;
+	int64_t begun; /* its first byte came */
 };
 
 static struct job *
@@ -203,7 +212,9 @@ static bool
 is_worth_waking(const struct cw_intake *in)
 {
 	if (in->idle == WRITERS)
-		return in->bytes >= WAKE_BYTES || in->count >= WAKE_JOBS;
+		return in->bytes >= WAKE_BYTES || in->count >= WAKE_JOBS ||
+		       (in->count > 0 &&
+			   cw_clock_ns() - in->since >= PATIENCE_NS);
 	return in->idle > 0 &&
 	       (in->bytes >= MORE_BYTES || in->count >= MORE_JOBS);
 }
@@ -351,6 +362,8 @@ hand_over(struct cw_intake *in, const struct job *job, struct cw_error *err)
 	pthread_mutex_lock(&in->lock);
 	if (in->count == JOBS_MAX)
 		wait_until(in, false);
+	if (in->count == 0)
+		in->since = job->came;
 	j = &in->jobs[(in->first + in->count++) % JOBS_MAX];
 	*j = *job;
 	in->head += j->len;
@@ -371,8 +384,11 @@ hand_over(struct cw_intake *in, const struct job *job, struct cw_error *err)
 static int
 flush(struct cw_intake *in, size_t n, struct cw_error *err)
 {
-	struct job job = {
-	    .kind = WRITE, .writer = in->writer, .data = in->piece, .len = n};
+	struct job job = {.kind = WRITE,
+	    .writer = in->writer,
+	    .data = in->piece,
+	    .len = n,
+	    .came = in->begun};
 
 	if (n > 0)
 		memcpy(job.digest, cw_staging_digest(in->writer),
@@ -388,13 +404,46 @@ begin_piece(struct cw_intake *in, struct cw_staging_writer *w)
 {
 	in->piece = find_room(in, PIECE);
 	in->writer = w;
+	in->begun = cw_clock_ns();
+}
+
+/*
+ * What came may go to its writer before the piece is full, and what follows
+ * shall still lie on sectors: bytes after the last one stay behind.
+ */
+struct rest {
+	struct cw_staging_writer *writer;
+	uint8_t bytes[CW_DIRECT_ALIGN];
+	size_t len;
+};
+
+static int
+flush_early(struct cw_intake *in, struct rest *rest, struct cw_error *err)
+{
+	size_t len = in->fill % CW_DIRECT_ALIGN;
+
+	rest->writer = in->writer;
+	rest->len = len;
+	if (len > 0)
+		memcpy(rest->bytes, in->piece + in->fill - len, len);
+	return in->piece == NULL ? 0 : flush(in, in->fill - len, err);
+}
+
+static void
+put_back(struct cw_intake *in, const struct rest *rest)
+{
+	if (rest->len == 0)
+		return;
+	begin_piece(in, rest->writer);
+	memcpy(in->piece, rest->bytes, rest->len);
+	in->fill = rest->len;
 }
 
 static struct job
 whole(enum kind kind, const uint8_t digest[CW_SHA256_SIZE],
     const struct cw_look *look)
 {
-	struct job job = {.kind = kind};
+	struct job job = {.kind = kind, .came = cw_clock_ns()};
 
 	memcpy(job.digest, digest, sizeof(job.digest));
 	if (look != NULL) {
@@ -410,27 +459,32 @@ cw_intake_put(struct cw_intake *in, const uint8_t digest[CW_SHA256_SIZE],
     struct cw_error *err)
 {
 	struct job job = whole(PUT, digest, look);
-	struct cw_staging_writer *w = in->writer;
-	uint8_t rest[CW_DIRECT_ALIGN], *room;
-	size_t rest_len = in->fill % CW_DIRECT_ALIGN;
-	int ret = 0;
+	struct rest rest;
+	int ret = flush_early(in, &rest, err);
+	uint8_t *room;
 
-	/* What follows in the content between shall lie on sectors still. */
-	if (rest_len > 0)
-		memcpy(rest, in->piece + in->fill - rest_len, rest_len);
-	if (in->piece != NULL)
-		ret = flush(in, in->fill - rest_len, err);
 	job.data = room = find_room(in, len);
 	job.len = len;
 	if (len > 0)
 		memcpy(room, data, len);
 	if (hand_over(in, &job, err) < 0)
 		ret = -1;
-	if (rest_len > 0) {
-		begin_piece(in, w);
-		memcpy(in->piece, rest, rest_len);
-		in->fill = rest_len;
-	}
+	put_back(in, &rest);
+	return ret;
+}
+
+/* A piece that has been gathered for long. */
+static int
+flush_old(struct cw_intake *in, struct cw_error *err)
+{
+	struct rest rest;
+	int ret;
+
+	if (in->fill < CW_DIRECT_ALIGN ||
+	    cw_clock_ns() - in->begun < PATIENCE_NS)
+		return 0;
+	ret = flush_early(in, &rest, err);
+	put_back(in, &rest);
 	return ret;
 }
 
@@ -456,7 +510,7 @@ cw_intake_write(struct cw_intake *in, struct cw_staging_writer *w,
 		if (in->fill == PIECE && flush(in, in->fill, err) < 0)
 			return -1;
 	}
-	return 0;
+	return flush_old(in, err);
 }
 
 int

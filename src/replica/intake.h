@@ -8,9 +8,12 @@
  *
  * What was handed over counts as had (cw_intake_holds) until cw_intake_drain
  * says otherwise.  At most 12 MiB wait; handing over more waits, so that
- * the disk bounds the line.  A process that is killed loses what waits, and up
- * to 1 MiB of a content that is being gathered: both are wanted again, and
- * cross the line twice.
+ * the disk bounds the line.
+ *
+ * A process that is killed loses what waits, and it crosses the line again.
+ * So nothing waits for more to come for longer than 50 ms, as long as anything
+ * comes: where the disk is faster than the line, that is what the line brings
+ * meanwhile, and 1.2 MiB at most.
  *
  * One thread at a time may call it, and staging must outlive it.
  */

@@ -6,7 +6,9 @@
 #include "replica/intake.h"
 #include "replica/staging.h"
 
+#include <sched.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define BIG ((size_t)5 << 20)
 
@@ -126,6 +128,53 @@ START_TEST(small_contents_may_come_between_the_pieces_of_a_large_one)
 	ck_assert_uint_eq(drain(), 0);
 	ck_assert(has(BIG));
 	ck_assert(has(50001 % 30000));
+}
+END_TEST
+
+/* On a slow line. */
+static void
+pass_60_ms(void)
+{
+	struct timespec wait = {.tv_nsec = 60L * 1000 * 1000};
+
+	while (nanosleep(&wait, &wait) < 0)
+		;
+}
+
+START_TEST(a_small_content_does_not_wait_for_long)
+{
+	uint8_t digest[CW_SHA256_SIZE];
+
+	for (size_t len = 10; len < 12; len++) {
+		cw_sha256(bytes, len, digest);
+		OK(cw_intake_put(in, digest, bytes, len, NULL, &err));
+		pass_60_ms();
+	}
+	while (!has(10) || !has(11))
+		sched_yield();
+}
+END_TEST
+
+START_TEST(a_piece_does_not_wait_for_long)
+{
+	struct cw_staging_writer *w = NULL;
+	uint8_t digest[CW_SHA256_SIZE], prefix[CW_SHA256_SIZE];
+	uint64_t len = 0;
+
+	cw_sha256(bytes, BIG, digest);
+	OK(cw_staging_begin_at(s, digest, BIG, 0, &w, &err));
+	OK(cw_intake_write(in, w, bytes, 100000, &err));
+	pass_60_ms();
+	OK(cw_intake_write(in, w, bytes + 100000, 1, &err));
+	/* Whole sectors; the bytes behind them go on waiting. */
+	while (len < 98304)
+		ck_assert_int_ge(
+		    cw_staging_partial(s, digest, &len, prefix, &err), 0);
+	ck_assert_uint_eq(len, 98304);
+	OK(cw_intake_write(in, w, bytes + 100001, BIG - 100001, &err));
+	OK(cw_intake_finish(in, w, digest, NULL, &err));
+	ck_assert_uint_eq(drain(), 0);
+	ck_assert(has(BIG));
 }
 END_TEST
 
@@ -257,6 +306,8 @@ main(void)
 	tcase_add_test(tc, contents_of_every_size_arrive_byte_for_byte);
 	tcase_add_test(
 	    tc, small_contents_may_come_between_the_pieces_of_a_large_one);
+	tcase_add_test(tc, a_small_content_does_not_wait_for_long);
+	tcase_add_test(tc, a_piece_does_not_wait_for_long);
 	tcase_add_test(tc, contents_that_are_written_at_a_time_do_not_mix);
 	tcase_add_test(tc, blocks_of_zeros_stay_holes);
 	tcase_add_test(tc, what_is_not_its_digest_is_counted_and_not_there);
