@@ -301,6 +301,8 @@ setup(void)
 	    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(shared, MAP_FAILED);
 	shared->dial_connects = 1;
+	/* Children of a daemon that was killed come to us. */
+	ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 	ck_assert_int_eq(cw_crypto_init(&err), 0);
 	strcpy(top, "/tmp/test_daemon.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(top));
@@ -313,10 +315,11 @@ setup(void)
 static void
 teardown(void)
 {
-	if (daemon_pid > 0) {
+	if (daemon_pid > 0)
 		(void)kill(daemon_pid, SIGKILL);
-		(void)waitpid(daemon_pid, NULL, 0);
-	}
+	/* They die with it, but a moment later, and may write until then. */
+	while (waitpid(-1, NULL, 0) > 0 || errno == EINTR)
+		;
 	free(home_dir);
 	scratch_remove(top);
 	(void)munmap(shared, sizeof(*shared));
