@@ -36,7 +36,7 @@ typedef int cw_volume_sink_fn(
 
 /*
  * A writer for any number of volumes, one after another; level is zstd's for
- * SHORT frames, 0 for the usual one.  Takes about 12 MiB, with LONG frames 50.
+ * SHORT frames, 0 for the usual one.  Takes about 12 MiB, with FAR frames 50.
  */
 struct cw_volume_writer *cw_volume_writer_new(int level);
 void cw_volume_writer_free(struct cw_volume_writer *w); /* NULL is allowed */
@@ -142,7 +142,7 @@ typedef int cw_volume_source_fn(
 
 /*
  * A reader for any number of volumes, one after another.  Takes about 10 MiB,
- * and the window of LONG frames: 32 MiB of ours, at most 128.
+ * and the window of FAR frames: 32 MiB of ours, at most 128.
  */
 struct cw_volume_reader *cw_volume_reader_new(void);
 void cw_volume_reader_free(struct cw_volume_reader *r); /* NULL is allowed */

@@ -10,29 +10,31 @@
 #include <string.h>
 #include <zstd.h>
 
-/* What a LONG frame looks for, see SPEC.md, Choices. */
-#define LONG_LEVEL  1
-#define LONG_WINDOW 25
-#define LONG_HASH   15
-#define LONG_LDM    9
-#define LONG_PIECE  (1u << 20)
+/* What LONG and FAR frames look for, see SPEC.md, Choices. */
+#define STREAM_LEVEL 1
+#define LONG_WINDOW  23
+#define LONG_HASH    16
+#define FAR_WINDOW   25
+#define FAR_HASH     15
+#define FAR_LDM	     9
+#define STREAM_PIECE (1u << 20)
 
 /* How a SHORT frame of no asked-for level is made, see SPEC.md, Choices. */
 #define SHORT_LEVEL	2
 #define SHORT_WINDOW	22
-#define SHORT_HASH	17
+#define SHORT_HASH	15
 #define SHORT_MIN_MATCH 6
 
 /* Frame header, end, and ZSTD_COMPRESSBOUND's allowance, rounded up. */
 #define FRAME_WORST 128u
-/* What a LONG frame may have taken in and not yet given out: two blocks. */
-#define LONG_UNSEEN (2u * ((128u << 10) + FRAME_WORST))
+/* What such a frame may have taken in and not yet given out: two blocks. */
+#define STREAM_UNSEEN (2u * ((128u << 10) + FRAME_WORST))
 
 #define PAD_PIECE (256u << 10)
 
 struct cw_zframe_writer {
 	ZSTD_CCtx *short_ctx;
-	ZSTD_CCtx *long_ctx; /* NULL until needed */
+	ZSTD_CCtx *long_ctx; /* of LONG and FAR; NULL until needed */
 	struct zframe_job *job;
 	cw_zframe_sink_fn *sink;
 	void *arg;
@@ -40,7 +42,7 @@ struct cw_zframe_writer {
 	bool is_open;
 	enum cw_zframe_kind kind;
 	uint64_t content;  /* of the open frame */
-	uint64_t packed;   /* of the open frame, LONG only */
+	uint64_t packed;   /* of the open frame, unless it is SHORT */
 	uint8_t *in;	   /* CW_ZFRAME_SHORT_MAX: of its content, ... */
 	size_t fill;	   /* ... what no job has got yet */
 	uint8_t *other;	   /* the same, of the job; NULL until needed */
@@ -199,25 +201,31 @@ failed(size_t result, struct cw_error *err)
 	    err, CW_ERR_FAILED, "zstd: %s", ZSTD_getErrorName(result));
 }
 
+static int
+begin_streaming(struct cw_zframe_writer *w, bool is_far, struct cw_error *err)
+{
+	size_t r;
+
+	if (w->long_ctx == NULL)
+		w->long_ctx = context(STREAM_LEVEL);
+	r = ZSTD_CCtx_reset(w->long_ctx, ZSTD_reset_session_only);
+	if (ZSTD_isError(r))
+		return failed(r, err);
+	set(w->long_ctx, ZSTD_c_windowLog, is_far ? FAR_WINDOW : LONG_WINDOW);
+	set(w->long_ctx, ZSTD_c_hashLog, is_far ? FAR_HASH : LONG_HASH);
+	set(w->long_ctx, ZSTD_c_enableLongDistanceMatching, is_far);
+	set(w->long_ctx, ZSTD_c_ldmHashRateLog, is_far ? FAR_LDM : 0);
+	return 0;
+}
+
 int
 cw_zframe_begin(
     struct cw_zframe_writer *w, enum cw_zframe_kind kind, struct cw_error *err)
 {
 	assert(!w->is_open);
-	if (kind == CW_ZFRAME_LONG) {
-		size_t r;
-
-		if (w->long_ctx == NULL) {
-			w->long_ctx = context(LONG_LEVEL);
-			set(w->long_ctx, ZSTD_c_windowLog, LONG_WINDOW);
-			set(w->long_ctx, ZSTD_c_hashLog, LONG_HASH);
-			set(w->long_ctx, ZSTD_c_enableLongDistanceMatching, 1);
-			set(w->long_ctx, ZSTD_c_ldmHashRateLog, LONG_LDM);
-		}
-		r = ZSTD_CCtx_reset(w->long_ctx, ZSTD_reset_session_only);
-		if (ZSTD_isError(r))
-			return failed(r, err);
-	}
+	if (kind != CW_ZFRAME_SHORT &&
+	    begin_streaming(w, kind == CW_ZFRAME_FAR, err) < 0)
+		return -1;
 	w->is_open = true;
 	w->kind = kind;
 	w->content = 0;
@@ -226,12 +234,12 @@ cw_zframe_begin(
 	return 0;
 }
 
-/* A piece of the open LONG frame, or else a whole SHORT one, is output now. */
+/* A piece of the open frame, or else a whole SHORT one, is output now. */
 static int
 give_piece(struct cw_zframe_writer *w, const struct zframe_piece *piece,
     struct cw_error *err)
 {
-	if (w->is_open && w->kind == CW_ZFRAME_LONG)
+	if (w->is_open && w->kind != CW_ZFRAME_SHORT)
 		w->packed += piece->packed;
 	else if (record(w, piece->packed, piece->size, err) < 0)
 		return -1;
@@ -255,7 +263,7 @@ collect(struct cw_zframe_writer *w, struct cw_error *err)
 }
 
 /*
- * What was filled becomes the job: a whole SHORT frame, or a piece of a LONG
+ * What was filled becomes the job: a whole SHORT frame, or a piece of another
  * one.  In the background: the other memory fills meanwhile.  The piece before
  * is given when this one is under way.
  */
@@ -315,7 +323,7 @@ frame_max(const struct cw_zframe_writer *w)
 static size_t
 piece_max(const struct cw_zframe_writer *w)
 {
-	return w->kind == CW_ZFRAME_SHORT ? CW_ZFRAME_SHORT_MAX : LONG_PIECE;
+	return w->kind == CW_ZFRAME_SHORT ? CW_ZFRAME_SHORT_MAX : STREAM_PIECE;
 }
 
 int
@@ -409,9 +417,10 @@ cw_zframe_worst(const struct cw_zframe_writer *w, uint64_t more)
 	content += zframe_job_size(w->job);
 	if (w->is_open)
 		content += w->fill;
-	if (w->is_open && w->kind == CW_ZFRAME_LONG)
-		content += w->content < LONG_UNSEEN ? w->content : LONG_UNSEEN;
-	/* A LONG frame has at least as much content as SHORT ones. */
+	if (w->is_open && w->kind != CW_ZFRAME_SHORT)
+		content +=
+		    w->content < STREAM_UNSEEN ? w->content : STREAM_UNSEEN;
+	/* The others have at least as much content as SHORT ones. */
 	frames = content / CW_ZFRAME_SHORT_MAX + 2;
 	return w->written + content + (content >> 8) + frames * FRAME_WORST +
 	       tail_size(w->count + frames);

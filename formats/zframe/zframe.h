@@ -15,7 +15,7 @@
 
 /* clang-format off */
 #define CW_ZFRAME_SHORT_MAX  (4u << 20)   /* content of a SHORT frame */
-#define CW_ZFRAME_LONG_MAX   (256u << 20) /* content of a LONG frame */
+#define CW_ZFRAME_LONG_MAX   (256u << 20) /* content of any other one */
 #define CW_ZFRAME_WINDOW_MAX 27u          /* window log a reader accepts */
 #define CW_ZFRAME_FRAMES_MAX (1u << 20)   /* data frames of one stream */
 #define CW_ZFRAME_PAD_MIN    8u           /* bytes of an empty padding frame */
@@ -25,13 +25,15 @@
 #define CW_ZFRAME_TABLE_SIZE(frames) (8u + 8u * ((uint64_t)(frames) + 1u) + 9u)
 
 /*
- * SHORT frames hold at most 4 MiB and are compressed in one piece.  LONG ones
+ * SHORT frames hold at most 4 MiB and are compressed in one piece.  The others
  * hold large messages that lie beside their likes: a long window finds what
- * repeats, and the rest is passed at speed.
+ * repeats, and the rest is passed at speed.  It reaches back some 4 MiB in LONG
+ * frames, 32 MiB in FAR ones, which are a fifth slower.
  */
 enum cw_zframe_kind {
 	CW_ZFRAME_SHORT,
 	CW_ZFRAME_LONG,
+	CW_ZFRAME_FAR,
 };
 
 /* Called with bytes in order, which it uses up.  Returns 0 or -1. */
@@ -51,11 +53,11 @@ typedef int cw_zframe_source_fn(
 struct cw_zframe_writer;
 
 /*
- * level is zstd's for SHORT frames, 1 to 19; 0 is what SPEC.md takes, a fifth
- * faster than level 3 and 1% larger.  The writer takes about 18 MiB, and 40 MiB
- * more when first it writes a LONG frame; it keeps and reuses them over any
- * number of streams.  A SHORT frame that is full, and each MiB of a LONG one,
- * is compressed by a thread of the writer while the next fills; the sink is
+ * level is zstd's for SHORT frames, 1 to 19; 0 is what SPEC.md takes, half
+ * as fast again as level 3 and 5% larger.  The writer takes about 18 MiB, and
+ * when first it writes a LONG or a FAR frame 10 or 40 MiB more; it keeps and
+ * reuses them over any number of streams.  A SHORT frame that is full, and each
+ * MiB of another one, is compressed by a thread of the writer while the next fills; the sink is
  * called by the caller's thread alone.
  */
 struct cw_zframe_writer *cw_zframe_writer_new(int level);

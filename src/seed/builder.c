@@ -8,6 +8,11 @@
 #define MISSES_MAX 8u
 /* A volume with less room than this is full. */
 #define ROOM_LEAST 32768u
+/*
+ * Files of this size and more look for their likes in the whole window of FAR
+ * frames; smaller ones, some of which fit into what LONG frames remember.
+ */
+#define FAR_MIN ((uint64_t)2 << 20)
 
 int
 cw_builder_new(struct cw_build *build, unsigned index, struct cw_builder **out,
@@ -51,8 +56,16 @@ cw_builder_free(struct cw_builder *b)
 	free(b);
 }
 
+static enum cw_zframe_kind
+frame_of(const struct cw_entry *row, enum cw_run_what what)
+{
+	if (what != CW_RUN_LARGE)
+		return CW_ZFRAME_SHORT;
+	return row->size < FAR_MIN ? CW_ZFRAME_LONG : CW_ZFRAME_FAR;
+}
+
 static int
-pack(struct cw_builder *b, const struct cw_entry *row, enum cw_zframe_kind kind,
+pack(struct cw_builder *b, const struct cw_entry *row, enum cw_run_what what,
     const struct builder_opened *opened, struct cw_error *err)
 {
 	int ret;
@@ -64,7 +77,8 @@ pack(struct cw_builder *b, const struct cw_entry *row, enum cw_zframe_kind kind,
 	    builder_hand_marks(b, err) < 0)
 		return -1;
 	for (;;) {
-		ret = builder_pack_entry(b, row, kind, opened, err);
+		ret = builder_pack_entry(
+		    b, row, frame_of(row, what), opened, err);
 		if (ret >= 0)
 			return ret;
 		if (b->number != 0 && b->sink_failed) {
@@ -87,7 +101,7 @@ pack(struct cw_builder *b, const struct cw_entry *row, enum cw_zframe_kind kind,
  * holds any whole file.
  */
 static int
-pack_late(struct cw_builder *b, enum cw_zframe_kind kind, const size_t *late,
+pack_late(struct cw_builder *b, enum cw_run_what what, const size_t *late,
     size_t count, struct cw_error *err)
 {
 	size_t i = 0;
@@ -97,7 +111,7 @@ pack_late(struct cw_builder *b, enum cw_zframe_kind kind, const size_t *late,
 
 		while (ret == BUILDER_DONE && i < count) {
 			ret =
-			    pack(b, &b->run.entries[late[i]], kind, NULL, err);
+			    pack(b, &b->run.entries[late[i]], what, NULL, err);
 			i += ret == BUILDER_DONE;
 		}
 		if (ret < 0)
@@ -107,12 +121,12 @@ pack_late(struct cw_builder *b, enum cw_zframe_kind kind, const size_t *late,
 }
 
 static int
-pack_run(struct cw_builder *b, enum cw_zframe_kind kind, struct cw_error *err)
+pack_run(struct cw_builder *b, enum cw_run_what what, struct cw_error *err)
 {
 	size_t late[MISSES_MAX], late_count = 0;
 
 	for (size_t i = 0; i < b->run.count; i++) {
-		int ret = pack(b, &b->run.entries[i], kind, NULL, err);
+		int ret = pack(b, &b->run.entries[i], what, NULL, err);
 
 		if (ret < 0)
 			return -1;
@@ -122,11 +136,11 @@ pack_run(struct cw_builder *b, enum cw_zframe_kind kind, struct cw_error *err)
 		if (late_count < MISSES_MAX &&
 		    cw_volume_room(b->writer) > ROOM_LEAST)
 			continue;
-		if (pack_late(b, kind, late, late_count, err) < 0)
+		if (pack_late(b, what, late, late_count, err) < 0)
 			return -1;
 		late_count = 0;
 	}
-	return pack_late(b, kind, late, late_count, err);
+	return pack_late(b, what, late, late_count, err);
 }
 
 int
@@ -141,9 +155,7 @@ cw_builder_run(struct cw_builder *b, struct cw_error *err)
 	builder_report(b);
 	while ((ret = cw_queue_take(
 		    b->build->queue, b->index, &what, &b->run, err)) == 1) {
-		if (pack_run(b,
-			what == CW_RUN_LARGE ? CW_ZFRAME_LONG : CW_ZFRAME_SHORT,
-			err) < 0) {
+		if (pack_run(b, what, err) < 0) {
 			ret = -1;
 			break;
 		}
@@ -184,7 +196,7 @@ pack_found(void *arg, const struct cw_missing_file *file, int fd,
 	if (ret != 0)
 		return ret;
 	while ((ret = pack(b, row,
-		    row->size > CW_SMALL_MAX ? CW_ZFRAME_LONG : CW_ZFRAME_SHORT,
+		    row->size > CW_SMALL_MAX ? CW_RUN_LARGE : CW_RUN_SMALL,
 		    &opened, err)) == BUILDER_DOES_NOT_FIT)
 		if (cw_builder_close_volume(b, false, err) < 0)
 			return -1;

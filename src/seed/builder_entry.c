@@ -154,7 +154,7 @@ pack_parts(struct cw_builder *b, const struct cw_entry *row,
 		member->path = cw_member_name_make(
 		    &b->name, path, strlen(path), part, (uint32_t)parts);
 		ret = builder_put_member(
-		    b, member, CW_ZFRAME_LONG, fd, at, &is_short, &why, err);
+		    b, member, CW_ZFRAME_FAR, fd, at, &is_short, &why, err);
 		if (ret == BUILDER_DOES_NOT_FIT) {
 			/* What was tried is in the digest: back to before. */
 			cw_sha256_free(b->sha);

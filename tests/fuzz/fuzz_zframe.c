@@ -55,7 +55,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 	static struct cw_zframe_writer *w;
 	struct cw_buf content = CW_BUF_INIT, packed = CW_BUF_INIT;
 	struct cw_buf again = CW_BUF_INIT;
-	enum cw_zframe_kind kind = len & 1 ? CW_ZFRAME_LONG : CW_ZFRAME_SHORT;
+	enum cw_zframe_kind kind = (enum cw_zframe_kind)(len % 3);
 	struct cw_zframe_entry *entries;
 	size_t count;
 

@@ -141,25 +141,26 @@ START_TEST(what_is_written_is_read_back)
 	struct cw_buf content = CW_BUF_INIT, packed = CW_BUF_INIT;
 	uint64_t total;
 
-	/* Two full SHORT frames and a piece, then a LONG one. */
+	/* Two full SHORT frames and a piece, then one of each other kind. */
 	noise(&content, (9u << 20) + 17, 1);
 	memset(content.data + 100000, 'x', 5u << 20);
 	cw_zframe_start(w, append, &packed);
 	write_frame(w, CW_ZFRAME_SHORT, &content);
 	write_frame(w, CW_ZFRAME_LONG, &content);
+	write_frame(w, CW_ZFRAME_FAR, &content);
 	total = cw_zframe_least(w) + 1000000;
 	ck_assert_int_eq(cw_zframe_finish(w, total, &err), 0);
 	ck_assert_uint_eq(packed.len, total);
 	for (size_t i = 0; i < 3; i++) {
 		struct cw_buf out = CW_BUF_INIT;
 
-		ck_assert_msg(read_all(&packed, steps[i], 2 * content.len, &out,
+		ck_assert_msg(read_all(&packed, steps[i], 3 * content.len, &out,
 				  &err) == 0,
 		    "%s", err.message);
-		ck_assert_uint_eq(out.len, 2 * content.len);
-		ck_assert_mem_eq(out.data, content.data, content.len);
-		ck_assert_mem_eq(
-		    out.data + content.len, content.data, content.len);
+		ck_assert_uint_eq(out.len, 3 * content.len);
+		for (size_t k = 0; k < 3; k++)
+			ck_assert_mem_eq(out.data + k * content.len,
+			    content.data, content.len);
 		cw_buf_free(&out);
 	}
 	cw_buf_free(&packed);
@@ -176,7 +177,7 @@ START_TEST(space_and_copy_give_the_same_bytes)
 
 	noise(&content, 5u << 20, 2);
 	memset(content.data, 'y', 3u << 20);
-	for (int kind = CW_ZFRAME_SHORT; kind <= CW_ZFRAME_LONG; kind++) {
+	for (int kind = CW_ZFRAME_SHORT; kind <= CW_ZFRAME_FAR; kind++) {
 		cw_buf_reset(&a);
 		cw_buf_reset(&b);
 		cw_zframe_start(w, append, &a);
@@ -233,19 +234,30 @@ START_TEST(stock_zstd_reads_the_stream)
 }
 END_TEST
 
-START_TEST(repeats_within_the_long_window_cost_nothing)
+START_TEST(repeats_within_a_window_cost_nothing)
 {
+	static const struct {
+		enum cw_zframe_kind kind;
+		size_t distance;
+	} cases[] = {
+	    {CW_ZFRAME_LONG, (size_t)3 << 20},
+	    {CW_ZFRAME_FAR, (size_t)24 << 20},
+	};
 	struct cw_zframe_writer *w = cw_zframe_writer_new(0);
 	struct cw_buf content = CW_BUF_INIT, packed = CW_BUF_INIT;
 	size_t once;
 
-	/* The second copy lies 24 MiB behind the first. */
-	noise(&content, 24u << 20, 3);
-	once = content.len;
-	cw_buf_append(&content, content.data, 4u << 20);
-	cw_zframe_start(w, append, &packed);
-	write_frame(w, CW_ZFRAME_LONG, &content);
-	ck_assert_uint_lt(packed.len, once + once / 200);
+	/* The second copy lies so far behind the first. */
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		cw_buf_reset(&content);
+		cw_buf_reset(&packed);
+		noise(&content, cases[i].distance, 3);
+		once = content.len;
+		cw_buf_append(&content, content.data, cases[i].distance / 6);
+		cw_zframe_start(w, append, &packed);
+		write_frame(w, cases[i].kind, &content);
+		ck_assert_uint_lt(packed.len, once + once / 200);
+	}
 	cw_buf_free(&content);
 	cw_buf_free(&packed);
 	cw_zframe_writer_free(w);
@@ -348,7 +360,7 @@ START_TEST(drop_leaves_no_trace)
 	noise(&big, 10u << 20, 4);
 	cw_zframe_start(w, append, &packed);
 	write_frame(w, CW_ZFRAME_SHORT, &hello);
-	for (int kind = CW_ZFRAME_SHORT; kind <= CW_ZFRAME_LONG; kind++) {
+	for (int kind = CW_ZFRAME_SHORT; kind <= CW_ZFRAME_FAR; kind++) {
 		/* Once with ended frames, once in the midst of one. */
 		ck_assert_int_eq(cw_zframe_hold(w, UINT64_MAX, &err), 0);
 		write_frame(w, (enum cw_zframe_kind)kind, &big);
@@ -414,7 +426,7 @@ START_TEST(worst_is_never_exceeded)
 	struct cw_buf content = CW_BUF_INIT, packed = CW_BUF_INIT;
 
 	noise(&content, 13u << 20, 6);
-	for (int kind = CW_ZFRAME_SHORT; kind <= CW_ZFRAME_LONG; kind++) {
+	for (int kind = CW_ZFRAME_SHORT; kind <= CW_ZFRAME_FAR; kind++) {
 		for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++) {
 			/* Once nothing is on its way yet, once a piece is. */
 			size_t before = i % 2 == 0 ? 300000 : 5500000;
@@ -527,7 +539,7 @@ START_TEST(reader_refuses_more_than_was_stated)
 
 	memset(cw_buf_reserve(&zeros, 9u << 20), 0, 9u << 20);
 	zeros.len = 9u << 20;
-	for (int kind = CW_ZFRAME_SHORT; kind <= CW_ZFRAME_LONG; kind++) {
+	for (int kind = CW_ZFRAME_SHORT; kind <= CW_ZFRAME_FAR; kind++) {
 		cw_buf_reset(&packed);
 		cw_zframe_start(w, append, &packed);
 		write_frame(w, (enum cw_zframe_kind)kind, &zeros);
@@ -673,7 +685,7 @@ main(void)
 	tcase_add_test(tcase, what_is_written_is_read_back);
 	tcase_add_test(tcase, space_and_copy_give_the_same_bytes);
 	tcase_add_test(tcase, stock_zstd_reads_the_stream);
-	tcase_add_test(tcase, repeats_within_the_long_window_cost_nothing);
+	tcase_add_test(tcase, repeats_within_a_window_cost_nothing);
 	tcase_add_test(tcase, full_frame_is_the_same_in_the_background);
 	tcase_add_test(tcase, stream_may_be_left_while_a_frame_is_compressed);
 	tcase_add_test(tcase, drop_leaves_no_trace);
