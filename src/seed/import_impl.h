@@ -31,6 +31,9 @@ struct import_volume {
 	struct import_group *group;	    /* NULL: none */
 	enum import_volume_state state;
 	bool is_tried; /* to be rebuilt: once a run */
+	/* Files: put from it in this run, if that is known; listed in it. */
+	bool is_counted;
+	uint64_t placed, listed;
 	/* What was wrong with it, told only if it can't be rebuilt. */
 	char **faults;
 	size_t fault_count, faults_in_all;

@@ -265,6 +265,15 @@ await_room(struct worker *w, uint64_t before, struct cw_error *err)
 	return freed ? 1 : 0;
 }
 
+static void
+note_placed(struct worker *w, int imported)
+{
+	struct import_volume *v = w->v;
+
+	v->is_counted = cw_importer_placed(w->importer, &v->placed) &&
+			imported == CW_IMPORTED_WHOLE;
+}
+
 static int
 run_in_room(struct worker *w, int fd, struct cw_error *err)
 {
@@ -281,8 +290,10 @@ run_in_room(struct worker *w, int fd, struct cw_error *err)
 		pthread_mutex_unlock(&im->lock);
 		ret = cw_importer_run(w->importer, fd, v->number, v->file->name,
 		    v->file->size, v->file->sha256, &full);
-		if (ret >= 0)
+		if (ret >= 0) {
+			note_placed(w, ret);
 			return ret;
+		}
 		*err = full;
 		if (full.code != CW_ERR_NOSPACE || !im->o->consume)
 			return -1;
@@ -368,6 +379,7 @@ rebuild_one(struct worker *w, struct cw_error *err)
 		drop_faults(v);
 		ret = cw_importer_run(w->importer, fd, v->number, v->file->name,
 		    v->file->size, v->file->sha256, err);
+		note_placed(w, ret);
 		if (ret == CW_IMPORTED_WHOLE)
 			state = VOLUME_READ;
 		else

@@ -65,6 +65,13 @@ cw_importer_free(struct cw_importer *w)
 	free(w);
 }
 
+bool
+cw_importer_placed(const struct cw_importer *w, uint64_t *files)
+{
+	*files = w->placed;
+	return !w->is_unsure;
+}
+
 uint64_t
 cw_importer_unmapped(const struct cw_importer *w)
 {
@@ -140,8 +147,10 @@ importer_find(struct cw_importer *w, const struct cw_member *m,
 	cw_buf_reset(&w->path);
 	if (kind == CW_KIND_FILE &&
 	    cw_member_name_parse(m->path, len, &base_len, &part, &parts) &&
-	    parts == 1)
+	    parts == 1) {
 		len = base_len; /* a file that is itself named like a part */
+		w->is_unsure = true;
+	}
 	cw_buf_append(&w->path, m->path, len);
 	(void)cw_buf_string(&w->path);
 	ret = cw_catalog_lookup_path(
@@ -256,6 +265,13 @@ importer_place_failed(
 	return 0;
 }
 
+void
+importer_count(struct cw_importer *w)
+{
+	w->placed++;
+	cw_progress_add(w->progress, 0, 1);
+}
+
 int
 importer_place_content(struct cw_importer *w, const struct cw_member *m,
     const char *path, const struct cw_entry *e, struct cw_error *err)
@@ -283,7 +299,7 @@ importer_place_content(struct cw_importer *w, const struct cw_member *m,
 		cw_place_file_abandon(w->place, path, &fd);
 		return importer_place_failed(w, m->path, err);
 	}
-	cw_progress_add(w->progress, 0, 1);
+	importer_count(w);
 	return 0;
 }
 
@@ -407,6 +423,7 @@ check_name(struct cw_importer *w, const struct cw_member *m, bool *is_twice,
 	*is_twice = false;
 	if (cw_name_set_add(&w->names, m->path, len))
 		return 0;
+	w->is_unsure = true;
 	if (m->kind == CW_KIND_FILE || m->kind == CW_KIND_LINK)
 		(void)cw_member_name_parse(m->path, len, &len, &part, &parts);
 	ret =
@@ -484,7 +501,8 @@ cw_importer_run(struct cw_importer *w, int fd, uint32_t number,
 	w->fd = fd;
 	w->number = number;
 	w->name = name;
-	w->is_bad = w->is_unreadable = false;
+	w->is_bad = w->is_unreadable = w->is_unsure = false;
+	w->placed = 0;
 	importer_forget_orphans(w);
 	cw_name_set_reset(&w->names);
 	/* A hint: the catalog does not change while volumes are read. */
@@ -494,8 +512,10 @@ cw_importer_run(struct cw_importer *w, int fd, uint32_t number,
 	if (ret < 0 && !is_ours(w, err) && drain(w) < 0 && cw_stop_requested())
 		ret = cw_stop_check(err);
 	cw_sha256_final(w->file, digest);
-	if (ret == 0 && w->orphan_count > 0)
+	if (ret == 0 && w->orphan_count > 0) {
+		w->is_unsure = true;
 		ret = importer_adopt_orphans(w, size, err);
+	}
 	if (ret < 0 && is_ours(w, err))
 		return cw_error_context(err, "%s", name);
 	if (ret < 0)

@@ -42,6 +42,13 @@ int cw_importer_run(struct cw_importer *w, int fd, uint32_t number,
     const char *name, uint64_t size, const uint8_t sha256[32],
     struct cw_error *err);
 
+/*
+ * Of the last run, if it was CW_IMPORTED_WHOLE: how many of the catalog's files
+ * were put in place.  False if that can't be told, since a name stood there
+ * twice, or a file was made of another one's content.
+ */
+bool cw_importer_placed(const struct cw_importer *w, uint64_t *files);
+
 uint64_t cw_importer_unmapped(const struct cw_importer *w);
 
 #endif

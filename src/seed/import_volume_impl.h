@@ -42,6 +42,8 @@ struct cw_importer {
 	const char *name;
 	bool is_bad, is_unreadable;
 	bool is_root_lost; /* nothing can be placed any more */
+	uint64_t placed;   /* files */
+	bool is_unsure;	   /* of that */
 	struct cw_buf path;
 	struct orphan *orphans;
 	size_t orphan_count;
@@ -76,6 +78,9 @@ int importer_place_failed(
  */
 int importer_place_content(struct cw_importer *w, const struct cw_member *m,
     const char *path, const struct cw_entry *e, struct cw_error *err);
+
+/* One more file is in its place. */
+void importer_count(struct cw_importer *w);
 
 /* Reads the volume under way, of `sealed` bytes; take gets the importer. */
 int importer_read_members(struct cw_importer *w, uint64_t sealed,

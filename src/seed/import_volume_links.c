@@ -77,7 +77,7 @@ importer_take_link(
 			w->place, (const char *)w->path.data, to, err) < 0)
 			ret = importer_place_failed(w, NULL, err);
 		else
-			cw_progress_add(w->progress, 0, 1);
+			importer_count(w);
 	}
 	free(to);
 	return ret;

@@ -112,6 +112,51 @@ is_there(struct import *im, const struct stat *st, const struct cw_entry *e,
 	return cut < 0 ? -1 : 0;
 }
 
+/*
+ * As many files were put from it in this run as the catalog lists in it, each
+ * of them once and with its digest: they need not be looked for.
+ */
+static bool
+is_all_there(const struct import_volume *v)
+{
+	return v->state == VOLUME_DONE && v->is_counted &&
+	       v->placed == v->listed;
+}
+
+struct listed {
+	struct import *im;
+	bool is_elsewhere; /* some are in no volume that we know */
+};
+
+static void
+count_listed(void *arg, uint32_t volume)
+{
+	struct listed *l = arg;
+	struct import_volume *v = import_find_volume(l->im, volume);
+
+	if (v == NULL)
+		l->is_elsewhere = true;
+	else
+		v->listed++;
+}
+
+/* Whether nothing has to be looked for. */
+static int
+is_everything_there(struct import *im, bool *is, struct cw_error *err)
+{
+	struct listed l = {.im = im};
+
+	for (size_t i = 0; i < im->volume_count; i++)
+		im->volumes[i].listed = 0;
+	if (cw_catalog_file_volumes(im->catalog, count_listed, &l, err) < 0)
+		return -1;
+	*is = !l.is_elsewhere;
+	for (size_t i = 0; i < im->volume_count && *is; i++)
+		*is =
+		    im->volumes[i].listed == 0 || is_all_there(&im->volumes[i]);
+	return 0;
+}
+
 static int
 count_one(
     const char *path, const struct cw_entry *e, void *arg, struct cw_error *err)
@@ -124,6 +169,8 @@ count_one(
 	struct stat st;
 	int ret;
 
+	if (v != NULL && is_all_there(v))
+		return 0;
 	ret = cw_place_stat(w->place, path, &st, err);
 	if (ret == 0)
 		ret = is_there(im, &st, e, is_done, &is, err);
@@ -155,8 +202,11 @@ import_count_wanted(
 	const struct cw_walk_query files = {
 	    .dir = CW_WALK_ALL_DIRS, .kind = 'f'};
 	struct wanted w = {.im = im, .place = place};
-	int ret = import_walk(im->catalog_path, &files, count_one, &w, err);
+	bool is_whole;
+	int ret = is_everything_there(im, &is_whole, err);
 
+	if (ret == 0 && !is_whole)
+		ret = import_walk(im->catalog_path, &files, count_one, &w, err);
 	cw_name_set_free(&w.mailboxes);
 	return ret;
 }

@@ -253,6 +253,9 @@ void cw_run_free(struct cw_run *run);
 /* What is left to be packed in all: entries and bytes (reads every row). */
 int cw_catalog_unpacked(struct cw_catalog *c, uint64_t *entries,
     uint64_t *bytes, struct cw_error *err);
+/* Calls each for every file, in no order, with its volume (0: in none). */
+int cw_catalog_file_volumes(struct cw_catalog *c,
+    void (*each)(void *arg, uint32_t volume), void *arg, struct cw_error *err);
 
 /*
  * Begins a seed: nothing is in a volume, nothing superseded.  Makes a

@@ -331,6 +331,24 @@ cw_catalog_unpacked(struct cw_catalog *c, uint64_t *entries, uint64_t *bytes,
 }
 
 int
+cw_catalog_file_volumes(struct cw_catalog *c,
+    void (*each)(void *arg, uint32_t volume), void *arg, struct cw_error *err)
+{
+	sqlite3_stmt *st = NULL;
+	int got, ret = 0;
+
+	if (catalog_prepare(
+		c, "SELECT volume FROM entry WHERE kind='f'", &st, err) < 0)
+		return -1;
+	while ((got = sqlite3_step(st)) == SQLITE_ROW)
+		each(arg, (uint32_t)sqlite3_column_int64(st, 0));
+	if (got != SQLITE_DONE)
+		ret = catalog_fail(c, "read where the files are", err);
+	sqlite3_finalize(st);
+	return ret;
+}
+
+int
 cw_catalog_tombstones(struct cw_catalog *c, uint64_t since,
     int (*each)(void *arg, int64_t dir, const char *name, size_t len,
 	enum cw_kind kind, uint64_t generation),
