@@ -3,11 +3,11 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/text.h"
+#include "base/thread.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -189,17 +189,12 @@ writer(void *arg)
 	return NULL;
 }
 
-/* Signals are for the thread of the program that expects them. */
 static int
 start_writer(struct cw_durable *d, struct cw_error *err)
 {
-	sigset_t all, old;
 	int code;
 
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	code = pthread_create(&d->thread, NULL, writer, d);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	code = cw_thread_start(&d->thread, writer, d);
 	if (code != 0) {
 		errno = code;
 		return fail(d, "start a thread", err);

@@ -1,10 +1,10 @@
 #include "media/scrub.h"
 
 #include "base/buf.h"
+#include "base/thread.h"
 #include "media/scrub_disk.h"
 #include "media/scrub_impl.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -220,18 +220,13 @@ run(struct cw_scrub *s, unsigned n)
 {
 	struct cw_scrub_stream *streams = cw_calloc(n + 1, sizeof(*streams));
 	bool has_threads = n == 0;
-	sigset_t all, old;
 
-	/* Signals are for the thread of the program that expects them. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
 	for (unsigned i = 0; i < n; i++) {
 		cw_scrub_stream_begin(
 		    &streams[i], s, n > STREAMS_BIG ? CHUNK_SMALL : CHUNK);
-		streams[i].has_thread = pthread_create(&streams[i].thread, NULL,
+		streams[i].has_thread = cw_thread_start(&streams[i].thread,
 					    stream, &streams[i]) == 0;
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	for (unsigned i = 0; i < n; i++) {
 		has_threads = has_threads || streams[i].has_thread;
 		if (streams[i].has_thread)

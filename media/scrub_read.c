@@ -1,5 +1,6 @@
 #include "base/buf.h"
 #include "base/fs.h"
+#include "base/thread.h"
 #include "media/scrub_impl.h"
 #include "media/set.h"
 
@@ -200,8 +201,7 @@ cw_scrub_stream_begin(
 	}
 	/* Without a thread of its own to hash it is slower, no worse. */
 	if (!s->options->cached)
-		st->has_hasher =
-		    pthread_create(&st->hasher, NULL, hasher, st) == 0;
+		st->has_hasher = cw_thread_start(&st->hasher, hasher, st) == 0;
 }
 
 void

@@ -1,9 +1,9 @@
 #include "formats/volume/ahead.h"
 
 #include "base/buf.h"
+#include "base/thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -88,7 +88,6 @@ run(void *arg)
 void
 cw_ahead_start(struct cw_ahead *a, struct cw_zframe_reader *frames)
 {
-	sigset_t all, old;
 
 	cw_ahead_stop(a);
 	a->frames = frames;
@@ -96,11 +95,7 @@ cw_ahead_start(struct cw_ahead *a, struct cw_zframe_reader *frames)
 	a->is_lent = a->is_ended = a->is_stopping = false;
 	a->ret = 0;
 	a->why = (struct cw_error)CW_ERROR_INIT;
-	/* Signals are for the thread of the program that expects them. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	a->has_thread = pthread_create(&a->thread, NULL, run, a) == 0;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	a->has_thread = cw_thread_start(&a->thread, run, a) == 0;
 }
 
 void

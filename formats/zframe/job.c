@@ -1,10 +1,10 @@
 #include "formats/zframe/job.h"
 
 #include "base/buf.h"
+#include "base/thread.h"
 
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 
 /* What zstd may have kept of the pieces before, and give with this one. */
@@ -105,18 +105,6 @@ run(void *arg)
 	return NULL;
 }
 
-/* Signals are for the thread of the program that expects them. */
-static void
-start(struct zframe_job *j)
-{
-	sigset_t all, old;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	j->has_thread = pthread_create(&j->thread, NULL, run, j) == 0;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-}
-
 void
 zframe_job_begin(struct zframe_job *j, ZSTD_CCtx *ctx, const uint8_t *in,
     size_t size, enum zframe_part part, bool in_background)
@@ -128,7 +116,7 @@ zframe_job_begin(struct zframe_job *j, ZSTD_CCtx *ctx, const uint8_t *in,
 	j->part = part;
 	j->has_piece = true;
 	if (in_background && !j->has_thread)
-		start(j);
+		j->has_thread = cw_thread_start(&j->thread, run, j) == 0;
 	if (!in_background || !j->has_thread) {
 		compress(j);
 		return;

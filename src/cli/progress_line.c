@@ -3,9 +3,9 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/text.h"
+#include "base/thread.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,20 +183,6 @@ run(void *arg)
 	return NULL;
 }
 
-/* Signals are for the main thread, which knows what to put in order. */
-static int
-start(struct cw_progress_line *line)
-{
-	sigset_t all, old;
-	int ret;
-
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	ret = pthread_create(&line->thread, NULL, run, line);
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
-	return ret;
-}
-
 struct cw_progress_line *
 cw_progress_line_begin(const struct cw_cli *cli, struct cw_progress *p)
 {
@@ -211,7 +197,7 @@ cw_progress_line_begin(const struct cw_cli *cli, struct cw_progress *p)
 	line->is_terminal = !is_plain && isatty(STDERR_FILENO);
 	(void)pthread_mutex_init(&line->mutex, NULL);
 	(void)pthread_cond_init(&line->wake, NULL);
-	if (start(line) == 0)
+	if (cw_thread_start(&line->thread, run, line) == 0)
 		return line;
 	(void)pthread_cond_destroy(&line->wake);
 	(void)pthread_mutex_destroy(&line->mutex);

@@ -8,6 +8,8 @@
  */
 #include "replica/apply_impl.h"
 
+#include "base/thread.h"
+
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -125,7 +127,7 @@ place_pages(struct placing *now, struct placing *before, struct cw_error *err)
 	do {
 		if (cw_stop_check(err) < 0 || read_page(now, before, err) < 0)
 			return -1;
-		code = pthread_create(&thread, NULL, place_page, now);
+		code = cw_thread_start(&thread, place_page, now);
 		if (code != 0)
 			return cw_error_set(err, CW_ERR_FAILED,
 			    "cannot start a thread: %s", strerror(code));

@@ -3,10 +3,10 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/direct.h"
+#include "base/thread.h"
 
 #include <assert.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -288,7 +288,6 @@ cw_intake_new(
 {
 	struct cw_intake *in = cw_calloc(1, sizeof(*in));
 	bool has_flusher;
-	sigset_t all, old;
 	int code;
 
 	in->staging = s;
@@ -297,17 +296,12 @@ cw_intake_new(
 	pthread_cond_init(&in->work, NULL);
 	pthread_cond_init(&in->room, NULL);
 	pthread_cond_init(&in->dirt, NULL);
-	/* Signals are for the thread of the program that expects them. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	code = pthread_create(&in->flusher, NULL, run_flusher, in);
+	code = cw_thread_start(&in->flusher, run_flusher, in);
 	has_flusher = code == 0;
 	while (code == 0 && in->thread_count < WRITERS) {
-		code = pthread_create(
-		    &in->threads[in->thread_count], NULL, run, in);
+		code = cw_thread_start(&in->threads[in->thread_count], run, in);
 		in->thread_count += code == 0;
 	}
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	if (code == 0) {
 		*out = in;
 		return 0;

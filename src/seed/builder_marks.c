@@ -4,7 +4,8 @@
  */
 #include "seed/builder_impl.h"
 
-#include <signal.h>
+#include "base/thread.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -175,18 +176,13 @@ int
 builder_hand_marks(struct cw_builder *b, struct cw_error *err)
 {
 	struct builder_marks full = b->marks;
-	sigset_t all, old;
 
 	if (await(b, err) < 0)
 		return -1;
 	b->marks = b->before;
 	b->before = full;
 	b->tell_err = (struct cw_error)CW_ERROR_INIT;
-	/* Signals are for the thread of the program that expects them. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	b->is_telling = pthread_create(&b->teller, NULL, tell_before, b) == 0;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	b->is_telling = cw_thread_start(&b->teller, tell_before, b) == 0;
 	return b->is_telling ? 0 : tell_all(b, &b->before, err);
 }
 

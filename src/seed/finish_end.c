@@ -1,9 +1,9 @@
 #include "base/fs.h"
+#include "base/thread.h"
 #include "seed/blocks.h"
 #include "seed/finish_catalog.h"
 #include "seed/finish_impl.h"
 
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -225,17 +225,12 @@ make_catalog(void *arg)
 void
 cw_finish_begin_catalog(struct cw_finish *f)
 {
-	sigset_t all, old;
 
 	cw_finish_forget_catalog(f);
 	/* That of an increment asks more of ours than a copy of its rows. */
 	if (f->p.ledger->base != 0)
 		return;
-	/* Signals are for the thread of the program that expects them. */
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &old);
-	f->is_making = pthread_create(&f->maker, NULL, make_catalog, f) == 0;
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	f->is_making = cw_thread_start(&f->maker, make_catalog, f) == 0;
 }
 
 void

@@ -2,6 +2,7 @@
 
 #include "base/buf.h"
 #include "base/progress.h"
+#include "base/thread.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -119,7 +120,7 @@ cw_finisher_new(struct cw_seed_parity *parity, struct cw_target *target)
 	pthread_cond_init(&f->moved, NULL);
 	cw_seed_parity_on_lost(parity, note_lost, f);
 	for (unsigned t = 0; t < THREADS; t++)
-		if (pthread_create(&f->threads[t], NULL, run, f) != 0)
+		if (cw_thread_start(&f->threads[t], run, f) != 0)
 			abort(); /* only without memory */
 	return f;
 }

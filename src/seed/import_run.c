@@ -7,6 +7,7 @@
 
 #include "base/buf.h"
 #include "base/fs.h"
+#include "base/thread.h"
 #include "seed/import_volume.h"
 
 #include <fcntl.h>
@@ -533,10 +534,10 @@ import_run_volumes(struct import *im, struct cw_error *err)
 	import_count_groups(im);
 	for (size_t i = 0; i < im->o->set->manifest.group_count; i++)
 		queue_rebuilds(im, &im->groups[i]);
-	if (pthread_create(&syncer, NULL, sync_volumes, im) != 0)
+	if (cw_thread_start(&syncer, sync_volumes, im) != 0)
 		abort(); /* only without memory */
 	for (unsigned i = 0; i < count; i++)
-		if (pthread_create(&threads[i], NULL, work, im) != 0)
+		if (cw_thread_start(&threads[i], work, im) != 0)
 			abort();
 	for (unsigned i = 0; i < count; i++)
 		pthread_join(threads[i], NULL);

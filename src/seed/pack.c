@@ -3,6 +3,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/rotating.h"
+#include "base/thread.h"
 #include "seed/builder.h"
 #include "seed/finisher.h"
 #include "seed/increment.h"
@@ -184,7 +185,7 @@ run_builders(struct pack *p, uint64_t bytes, const struct cw_builder *alone,
 	for (unsigned i = 0; i < p->builder_count; i++) {
 		if (alone != NULL && alone != p->builders[i])
 			continue;
-		if (pthread_create(&threads[i], NULL, work, &jobs[i]) != 0)
+		if (cw_thread_start(&threads[i], work, &jobs[i]) != 0)
 			abort(); /* only without memory */
 	}
 	for (unsigned i = 0; i < p->builder_count; i++)

@@ -6,9 +6,9 @@
 
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/thread.h"
 
 #include <poll.h>
-#include <signal.h>
 #include <sys/eventfd.h>
 
 static void *
@@ -30,15 +30,10 @@ keep_alive(void *arg)
 static void
 begin(struct cw_session *s)
 {
-	sigset_t all, old;
 
 	if ((s->pinger_stop = eventfd(0, EFD_CLOEXEC)) < 0)
 		return;
-	/* Signals are the main thread's. */
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &old);
-	s->has_pinger = pthread_create(&s->pinger, NULL, keep_alive, s) == 0;
-	(void)pthread_sigmask(SIG_SETMASK, &old, NULL);
+	s->has_pinger = cw_thread_start(&s->pinger, keep_alive, s) == 0;
 	if (!s->has_pinger)
 		cw_close(&s->pinger_stop);
 }

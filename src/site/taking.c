@@ -1,6 +1,7 @@
 #include "site/taking.h"
 
 #include "base/fs.h"
+#include "base/thread.h"
 #include "store/contents.h"
 
 #include <fcntl.h>
@@ -78,7 +79,7 @@ cw_taking_begin(const struct cw_home *home, const struct cw_config_store *store,
 	*lock = -1;
 	(void)pthread_mutex_init(&t->mutex, NULL);
 	(void)pthread_cond_init(&t->news, NULL);
-	if ((code = pthread_create(&t->thread, NULL, run, t)) != 0) {
+	if ((code = cw_thread_start(&t->thread, run, t)) != 0) {
 		cw_close(&t->lock);
 		free(t);
 		return cw_error_set(err, CW_ERR_FAILED,

@@ -9,6 +9,7 @@
 #include "base/fs.h"
 #include "base/rotating.h"
 #include "base/text.h"
+#include "base/thread.h"
 #include "store/scan_impl.h"
 
 #include <errno.h>
@@ -186,7 +187,7 @@ run_threads(struct work *w)
 		wanted = (unsigned)cores;
 	/* This thread is one of them. */
 	while (started + 1 < wanted &&
-	       pthread_create(&threads[started], NULL, read_some, w) == 0)
+	       cw_thread_start(&threads[started], read_some, w) == 0)
 		started++;
 	read_some(w);
 	for (unsigned i = 0; i < started; i++)

@@ -4,6 +4,7 @@
 #include "store/scan_dir.h"
 
 #include "base/fs.h"
+#include "base/thread.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
@@ -232,7 +233,7 @@ lister_new(unsigned threads)
 
 		t->lister = l;
 		batches_init(&t->full);
-		if (pthread_create(&t->id, NULL, work, t) != 0)
+		if (cw_thread_start(&t->id, work, t) != 0)
 			break;
 		l->thread_count++;
 	}

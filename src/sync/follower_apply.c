@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fs.h"
+#include "base/thread.h"
 
 #define PING_MS	       15000
 #define KEPT_BYTES_MAX (32u << 20)
@@ -94,7 +95,7 @@ follower_apply(
 
 	if ((w.done_fd = eventfd(0, EFD_CLOEXEC)) < 0)
 		return cw_error_errno(err, "cannot make an event descriptor");
-	if ((got = pthread_create(&thread, NULL, run, &w)) != 0) {
+	if ((got = cw_thread_start(&thread, run, &w)) != 0) {
 		cw_close(&w.done_fd);
 		return cw_error_set(err, CW_ERR_FAILED,
 		    "cannot start a thread: %s", strerror(got));
