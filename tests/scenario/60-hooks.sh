@@ -111,6 +111,7 @@ check "the other instance still serves" python3 "$here/imap.py" wait "$b"
 
 # The master is killed: its children stay, and no number tells of them.
 check "it starts again" hook dovecot-start "$a"
+check "it serves again" python3 "$here/imap.py" wait "$a"
 busy "$a" "$tmp/busy2" &
 client=$!
 at_exit "kill $client 2>/dev/null"
