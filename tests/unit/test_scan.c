@@ -67,13 +67,14 @@ START_TEST(old_directories_of_messages_are_not_read_again)
 	write_file("u/cur/1.M1.h:2,S", "hello");
 	age_dir("u/cur", 10);
 	age_dir("u/new", 10);
+	age_dir("u/tmp", 10);
 	r = scan_with(c, NULL, NULL);
 	ck_assert_uint_eq(r.dirs_read, 5);
 	r = scan_with(c, NULL, NULL);
-	ck_assert_uint_eq(r.dirs_read, 3);
+	ck_assert_uint_eq(r.dirs_read, 2);
 	write_file("u/cur/2.M1.h:2,S", "new one");
 	r = scan_with(c, NULL, NULL);
-	ck_assert_uint_eq(r.dirs_read, 4);
+	ck_assert_uint_eq(r.dirs_read, 3);
 	ck_assert_uint_eq(r.added, 1);
 	ck_assert_uint_eq(r.generation, 2);
 	cw_catalog_close(c);
@@ -117,6 +118,7 @@ START_TEST(a_directory_changed_just_now_is_read_again)
 
 	make_maildir("u");
 	age_dir("u/new", 10);
+	age_dir("u/tmp", 10);
 	/* Just now is two seconds: not where the machine stood still. */
 	do {
 		begun = cw_clock_ns();
@@ -124,7 +126,7 @@ START_TEST(a_directory_changed_just_now_is_read_again)
 		scan_with(c, NULL, NULL);
 		r = scan_with(c, NULL, NULL);
 	} while (cw_clock_since(begun) > 0.9);
-	ck_assert_uint_eq(r.dirs_read, 4);
+	ck_assert_uint_eq(r.dirs_read, 3);
 	cw_catalog_close(c);
 }
 END_TEST
