@@ -221,7 +221,8 @@ cutover_point() {
 	status=$?
 	point_begin "cutover, $1 killed at $(tail -n 1 "$work/stopped")"
 	cutover_outcome "$point" $status
-	if [ "$(wc -l <"$work/stopped")" -eq "$2" ]; then
+	# Another thread may be in a call while it is killed.
+	if [ "$(wc -l <"$work/stopped")" -ge "$2" ]; then
 		stopped=$((stopped + 1))
 	elif [ "$status" -ne 0 ]; then
 		complain "it ends with $status"
