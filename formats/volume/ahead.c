@@ -88,7 +88,6 @@ run(void *arg)
 void
 cw_ahead_start(struct cw_ahead *a, struct cw_zframe_reader *frames)
 {
-
 	cw_ahead_stop(a);
 	a->frames = frames;
 	a->filled = a->taken = 0;

@@ -225,7 +225,6 @@ make_catalog(void *arg)
 void
 cw_finish_begin_catalog(struct cw_finish *f)
 {
-
 	cw_finish_forget_catalog(f);
 	/* That of an increment asks more of ours than a copy of its rows. */
 	if (f->p.ledger->base != 0)

@@ -30,7 +30,6 @@ keep_alive(void *arg)
 static void
 begin(struct cw_session *s)
 {
-
 	if ((s->pinger_stop = eventfd(0, EFD_CLOEXEC)) < 0)
 		return;
 	s->has_pinger = cw_thread_start(&s->pinger, keep_alive, s) == 0;
