@@ -267,6 +267,23 @@ def _(s):
     s.catalog.put(s.at("x"), "f", b"missing")
 
 
+# As many files are put as are listed.
+@case("a listed file that is not there, and one that came twice", only=["x"])
+def _(s):
+    s.catalog.put(s.at("y"), "f", b"missing")
+    s.tar(member(s.at("x"), b"same"))
+    s.honest("x", b"same")
+    s.catalog.db.execute("INSERT INTO superseded VALUES(1,?)",
+                         (os.fsencode(s.at("x")),))
+
+
+@case("a listed file that is not there, and one under two names", only=["x"])
+def _(s):
+    s.catalog.put(s.at("y"), "f", b"missing")
+    s.honest("x", b"same")
+    s.tar(member(s.at("x.causeway-part-0001-of-0001"), b"same"))
+
+
 @case("a listed file of a volume that is not listed")
 def _(s):
     s.catalog.put(s.at("x"), "f", b"missing", volume=7)
