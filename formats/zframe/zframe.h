@@ -54,7 +54,7 @@ struct cw_zframe_writer;
 
 /*
  * level is zstd's for SHORT frames, 1 to 19; 0 is what SPEC.md takes, half
- * as fast again as level 3 and 5% larger.  The writer takes about 18 MiB, and
+ * as fast again as level 3 and 6% larger.  The writer takes about 18 MiB, and
  * when first it writes a LONG or a FAR frame 10 or 40 MiB more; it keeps and
  * reuses them over any number of streams.  A SHORT frame that is full, and each
  * MiB of another one, is compressed by a thread of the writer while the next fills; the sink is
